@@ -1,0 +1,451 @@
+/**
+ * What an instruction's meaning is written against.
+ *
+ * A *semantics* is one function `(c: Emitter) => void`. It says what the instruction does in terms of operands, memory,
+ * flags and control flow; the emitter that it is handed decides where those live:
+ *
+ * - `InterpreterEmitter`: operands are read from a decoded record at run time; yields the interpreter's handler.
+ * - `CompilerEmitter`: operands are constants, registers and flags are locals; yields straight-line code.
+ *
+ * Three binding times. *Fixed at emission*: operand size, memory or register, address size, mode, repeat prefix: plain
+ * properties here, and semantics may branch on them in TypeScript. *Record or constant*: register numbers, immediates,
+ * displacements: expressions. *Run time*: values: expressions, branched on with `f.if`.
+ *
+ * Order matters and is always: translate → load → compute → store → commit registers and flags. Nothing may be
+ * committed before the last possible fault.
+ */
+
+import {
+  add,
+  and,
+  constant,
+  type Expression,
+  eq,
+  eqz,
+  extend8S,
+  extend16S,
+  extendS,
+  extendU,
+  geS,
+  I32,
+  I64,
+  i32,
+  i64,
+  load8U,
+  load16U,
+  load32,
+  load64,
+  load128,
+  ltS,
+  ltU,
+  ne,
+  or,
+  popcnt,
+  shl,
+  shrU,
+  sub,
+  type ValueType,
+  wrap,
+  xor,
+} from '../../wasm/expression.ts';
+import type { FunctionBuilder, FunctionReference, Local } from '../../wasm/function.ts';
+import { SCRATCH_LIMIT } from '../layout.ts';
+import { META_INVERT_PARITY, META_INVERT_SIGN } from './flags.ts';
+
+/** What is fixed when a handler is emitted. */
+export interface Shape {
+  /** Operand size in bytes: 1, 2, 4 or 8; SSE and x87 operands have sizes of their own. */
+  readonly size: number;
+  /** ModRM.rm is a memory operand. */
+  readonly memory: boolean;
+  /** The memory operand is base + displacement with no segment base and 64-bit addresses. */
+  readonly plain: boolean;
+  /** Address size in bytes (string instructions, LOOP, JRCXZ): 2, 4 or 8. */
+  readonly addressSize: number;
+  /** 64-bit mode, rather than compatibility mode. */
+  readonly long: boolean;
+  /** 0, or 0xF2 / 0xF3 for the string instructions. */
+  readonly repeat: number;
+}
+
+export type Semantics = (c: Emitter) => void;
+
+/** Support functions that handlers may call; see `assembly/`. Every one is imported by each generated module. */
+export type SupportFunctions = Readonly<Record<string, FunctionReference>>;
+
+/** Condition codes (Intel SDM 2, appendix B.1.4.7): the low four bits of Jcc, SETcc and CMOVcc. */
+export const CONDITION_NAMES = [
+  'O',
+  'NO',
+  'B',
+  'NB',
+  'Z',
+  'NZ',
+  'BE',
+  'NBE',
+  'S',
+  'NS',
+  'P',
+  'NP',
+  'L',
+  'NL',
+  'LE',
+  'NLE',
+];
+
+export abstract class Emitter {
+  readonly f: FunctionBuilder;
+  readonly shape: Shape;
+  readonly support: SupportFunctions;
+
+  constructor(f: FunctionBuilder, shape: Shape, support: SupportFunctions) {
+    this.f = f;
+    this.shape = shape;
+    this.support = support;
+  }
+
+  get size(): number {
+    return this.shape.size;
+  }
+  /** i64 for 8-byte operands, i32 for smaller ones (zero-extended). */
+  get type(): ValueType {
+    return this.shape.size === 8 ? I64 : I32;
+  }
+
+  // -------------------------------------------------------------- what the two tiers do differently
+
+  /** The general register that ModRM.reg names, zero-extended, as wide as `size` wants (i64 for 8). */
+  abstract reg(size?: number): Expression;
+  abstract setReg(value: Expression, size?: number): void;
+  /** The general register that ModRM.rm names (register forms). */
+  abstract rm(size?: number): Expression;
+  abstract setRm(value: Expression, size?: number): void;
+  /** A general register by number. Byte size means the low byte. */
+  abstract gpr(n: number, size?: number): Expression;
+  abstract setGpr(n: number, value: Expression, size?: number): void;
+  /** The immediate, as wide as `size`. */
+  abstract immediate(size?: number): Expression;
+  /** ModRM.reg, or a second immediate, as an i32. */
+  abstract extra(): Expression;
+  /** Address (i32, in linear memory) of the XMM register that ModRM.reg or ModRM.rm names. */
+  abstract xmmReg(): Expression;
+  abstract xmmRm(): Expression;
+  /** The same for MMX registers: the significand of physical x87 register n, its exponent 8 bytes on. */
+  abstract mmxReg(): Expression;
+  abstract mmxRm(): Expression;
+  /** Linear address of the memory operand, i64. */
+  abstract effectiveAddress(): Expression;
+  /** Offset of the memory operand without its segment: LEA. */
+  abstract effectiveOffset(): Expression;
+  /** Segment-relative linear address for string instructions: the source's segment may be overridden. */
+  abstract segmented(segment: 'source' | 'es' | 'stack', offset: Expression): Expression;
+  /** Address of the instruction after this one, i64. */
+  abstract nextRip(): Expression;
+
+  /** Leaves at this instruction because a support function has noted an exception: RIP stays, nothing is retired. */
+  abstract fault(): void;
+  /** Goes to the near branch's target. Ends the instruction. */
+  abstract jumpToTarget(): void;
+  /** Goes to an address (i64, already masked to the operand size). Ends the instruction. */
+  abstract jumpTo(address: Expression): void;
+  /** Ends the run: the hypervisor decides. The instruction counts as retired, RIP is that of the next one. */
+  abstract exit(kind: number, vector?: Expression): void;
+  /** Leaves like `exit`, but RIP stays at the instruction, which does not count. */
+  abstract exitAt(kind: number, vector?: Expression): void;
+  /** `count` (i32) iterations of a `rep` beyond the first are retired; more remain if `again`: RIP then stays. */
+  abstract repeated(count: Expression, again: Expression): void;
+  /** Instructions that may still be retired before this run must end, i32, at least 1. */
+  abstract budgetLeft(): Expression;
+  /** The three lazy words; see flags.ts. */
+  abstract setFlagWords(result: Expression, carry: Expression, meta: Expression): void;
+  abstract flagResult(): Expression;
+  abstract flagCarry(): Expression;
+  abstract flagMeta(): Expression;
+  /** RFLAGS without the arithmetic bits, i32. */
+  abstract otherFlags(): Expression;
+  abstract setOtherFlags(value: Expression): void;
+  /** An i32 or i64 word of the vCPU's state, by its offset in layout.ts. */
+  abstract state32(offset: number): Expression;
+  abstract setState32(offset: number, value: Expression): void;
+  abstract state64(offset: number): Expression;
+  abstract setState64(offset: number, value: Expression): void;
+  /** Address in linear memory of a piece of the vCPU's state. */
+  abstract stateAddress(offset: number): Expression;
+  /** Address of the active TLB bank. */
+  protected abstract tlbBank(): Expression;
+
+  // -------------------------------------------------------------- memory
+
+  /**
+   * Translates `size` bytes at a linear address. The result is a host address whose `size` bytes may be read (and
+   * written, with `write`); a store must be followed by `stored`. Faults leave the instruction.
+   */
+  translate(address: Expression, size: number, write: boolean): Local {
+    const { f } = this;
+    const va = f.let(address);
+    const host = f.local(I32);
+    const entry = f.let(add(and(shrU(wrap(va), i32(7)), i32(0x7fe0)), this.tlbBank()));
+    f.set(host, add(load32(entry, 24), wrap(va)));
+    const last = size > 1 ? add(va, i64(size - 1)) : va;
+    f.if(ne(load64(entry, write ? 8 : 0), and(last, i64(-4096))), () => {
+      f.set(host, callSupport(this.support, write ? 'probeWrite' : 'probeRead', va, i32(size)));
+      f.if(eqz(host), () => this.fault());
+    });
+    return host;
+  }
+
+  /** Must follow a store to a translated address: finishes one that went to the bounce buffer. */
+  stored(host: Expression): void {
+    const { f } = this;
+    f.if(ltU(host, i32(SCRATCH_LIMIT)), () => f.run(callSupport(this.support, 'commitStore'), 0));
+  }
+
+  /** Loads from a linear address, bound to a local: i32 for sizes 1, 2 and 4, i64 for 8, v128 for 16. */
+  loadLinear(address: Expression, size: number): Local {
+    return this.f.let(loadHost(this.translate(address, size, false), size));
+  }
+
+  storeLinear(address: Expression, value: Expression, size: number): void {
+    const bound = this.f.let(value);
+    const host = this.translate(address, size, true);
+    this.storeHost(host, bound, size);
+    this.stored(host);
+  }
+
+  /** Stores to a translated address, without `stored`. */
+  storeHost(host: Expression, value: Expression, size: number): void {
+    const { f } = this;
+    if (size === 1) f.store8(host, value);
+    else if (size === 2) f.store16(host, value);
+    else if (size === 4) f.store32(host, value);
+    else if (size === 8) f.store64(host, value);
+    else f.store128(host, value);
+  }
+
+  // -------------------------------------------------------------- the operand E: ModRM.rm, register or memory
+
+  /** Reads the E operand once. */
+  load(size = this.size): Local {
+    return this.shape.memory ? this.loadLinear(this.effectiveAddress(), size) : this.f.let(this.rm(size));
+  }
+
+  /** Writes the E operand without reading it. */
+  store(value: Expression, size = this.size): void {
+    if (this.shape.memory) this.storeLinear(this.effectiveAddress(), value, size);
+    else this.setRm(value, size);
+  }
+
+  /**
+   * Reads, computes and writes the E operand: translated once, for write, as the processor does. `compute` returns the
+   * new value; registers and flags are committed by `after`, which runs when nothing can fault any more.
+   */
+  update(compute: (old: Local) => Expression, after?: () => void, size = this.size): void {
+    const { f } = this;
+    if (!this.shape.memory) {
+      const old = f.let(this.rm(size));
+      const value = compute(old);
+      this.setRm(value, size);
+      after?.();
+      return;
+    }
+    const host = this.translate(this.effectiveAddress(), size, true);
+    const old = f.let(loadHost(host, size));
+    const value = compute(old);
+    this.storeHost(host, value, size);
+    this.stored(host);
+    after?.();
+  }
+
+  // -------------------------------------------------------------- the stack
+
+  /** Width of stack pointer arithmetic. */
+  private stackSize(): number {
+    return this.shape.long ? 8 : 4;
+  }
+
+  /** The stack pointer as an i64, zero-extended outside 64-bit mode. */
+  stackPointer(): Expression {
+    return this.shape.long ? this.gpr(4, 8) : extendU(this.gpr(4, 4));
+  }
+
+  setStackPointer(value: Expression): void {
+    if (this.shape.long) this.setGpr(4, value, 8);
+    else this.setGpr(4, wrap(value), 4);
+  }
+
+  /** Adds to the stack pointer, wrapping to its width; does not write it back. */
+  movedStackPointer(delta: Expression): Expression {
+    const moved = add(this.stackPointer(), delta);
+    return this.stackSize() === 8 ? moved : and(moved, i64(0xffffffff));
+  }
+
+  push(value: Expression, size = this.size): void {
+    const { f } = this;
+    const bound = f.let(value);
+    const top = f.let(this.movedStackPointer(i64(-size)));
+    this.storeLinear(this.segmented('stack', top), bound, size);
+    this.setStackPointer(top);
+  }
+
+  /** Reads the top of the stack; the caller moves the pointer when nothing can fault any more. */
+  peek(size = this.size, depth = 0): Local {
+    const at = depth === 0 ? this.stackPointer() : this.movedStackPointer(i64(depth));
+    return this.loadLinear(this.segmented('stack', at), size);
+  }
+
+  drop(bytes: number): void {
+    this.setStackPointer(this.movedStackPointer(i64(bytes)));
+  }
+
+  // -------------------------------------------------------------- flags
+
+  /** Sign-extends a value of `size` bytes to i64. */
+  signExtended(value: Expression, size = this.size): Expression {
+    if (size === 8) return value;
+    if (size === 4) return extendS(value);
+    return extendS(size === 1 ? extend8S(value) : extend16S(value));
+  }
+
+  /** Zero-extends an i32 or i64 value to i64. */
+  widened(value: Expression): Expression {
+    return value.type === I64 ? value : extendU(value);
+  }
+
+  /** Truncates to `size` bytes, zero-extended, keeping the type. */
+  truncated(value: Expression, size = this.size): Expression {
+    if (size >= 4) return value;
+    return and(value, i32(size === 1 ? 0xff : 0xffff));
+  }
+
+  /** Number of the operand's top bit. */
+  top(size = this.size): number {
+    return size * 8 - 1;
+  }
+
+  /** Flags of a result whose carries are known; the three words of flags.ts. */
+  setFlags(result: Expression, carry: Expression, size = this.size): void {
+    this.setFlagWords(this.signExtended(result, size), this.widened(carry), i32(this.top(size)));
+  }
+
+  /** Flags of AND, OR, XOR, TEST: CF = OF = AF = 0. */
+  setLogicFlags(result: Expression, size = this.size): void {
+    this.setFlagWords(this.signExtended(result, size), i64(0), i32(this.top(size)));
+  }
+
+  /** CF as an i32, 0 or 1. */
+  carryFlag(): Expression {
+    return wrap(and(shrU(this.flagCarry(), this.metaShift()), i64(1)));
+  }
+  private metaShift(): Expression {
+    // The hardware-like masking of wasm shifts by 63 strips the inversion bits of meta.
+    return extendU(this.flagMeta());
+  }
+  zeroFlag(): Expression {
+    return eqz(this.flagResult());
+  }
+  signFlag(): Expression {
+    return xor(
+      wrap(shrU(this.flagResult(), i64(63))),
+      and(shrU(this.flagMeta(), i32(8)), i32(META_INVERT_SIGN >> 8)),
+    );
+  }
+  overflowFlag(): Expression {
+    const { f } = this;
+    const shifted = f.let(shrU(this.flagCarry(), extendU(sub(this.flagMeta(), i32(1)))));
+    return and(xor(wrap(shifted), wrap(shrU(shifted, i64(1)))), i32(1));
+  }
+  parityFlag(): Expression {
+    return xor(
+      and(add(popcnt(and(wrap(this.flagResult()), i32(0xff))), i32(1)), i32(1)),
+      and(shrU(this.flagMeta(), i32(9)), i32(META_INVERT_PARITY >> 9)),
+    );
+  }
+  adjustFlag(): Expression {
+    return and(shrU(wrap(this.flagCarry()), i32(3)), i32(1));
+  }
+
+  /** Condition code `n` (see CONDITION_NAMES) as an i32 that is zero or not. */
+  condition(n: number): Expression {
+    let value: Expression;
+    switch (n >> 1) {
+      case 0:
+        value = this.overflowFlag();
+        break;
+      case 1:
+        value = this.carryFlag();
+        break;
+      case 2:
+        value = this.zeroFlag();
+        break;
+      case 3:
+        value = or(this.carryFlag(), this.zeroFlag());
+        break;
+      case 4:
+        value = this.signFlag();
+        break;
+      case 5:
+        value = this.parityFlag();
+        break;
+      case 6:
+        value = xor(this.signFlag(), this.overflowFlag());
+        break;
+      default:
+        value = or(this.zeroFlag(), xor(this.signFlag(), this.overflowFlag()));
+    }
+    return (n & 1) === 0 ? value : eqz(value);
+  }
+
+  /** The arithmetic bits of RFLAGS, i32. */
+  arithmeticFlags(): Expression {
+    const { f } = this;
+    const flags = f.let(this.carryFlag());
+    const put = (value: Expression, position: number): void =>
+      f.set(flags, or(flags, shl(value, i32(position))));
+    put(this.parityFlag(), 2);
+    put(this.adjustFlag(), 4);
+    put(this.zeroFlag(), 6);
+    put(this.signFlag(), 7);
+    put(this.overflowFlag(), 11);
+    return flags;
+  }
+
+  /** Sets the arithmetic flags from RFLAGS bits at run time; the encoding of `encodeFlags`. */
+  setArithmeticFlags(flags: Expression): void {
+    const { f } = this;
+    const value = f.let(flags);
+    const bit = (n: number): Expression => and(shrU(value, i32(n)), i32(1));
+    const zero = f.let(bit(6));
+    const carry = f.let(bit(0));
+    const meta = or(i32(7), or(shl(bit(7), i32(8)), shl(xor(bit(2), zero), i32(9))));
+    const carries = or(shl(carry, i32(7)), or(shl(xor(carry, bit(11)), i32(6)), shl(bit(4), i32(3))));
+    this.setFlagWords(extendU(xor(zero, i32(1))), extendU(carries), meta);
+  }
+
+  // -------------------------------------------------------------- exceptions
+
+  /** Raises an exception if the condition holds. */
+  raiseIf(condition: Expression, vector: number, error = 0): void {
+    this.f.if(condition, () => this.raise(vector, error));
+  }
+
+  /** Raises an exception at this instruction. */
+  abstract raise(vector: number, error?: number): void;
+}
+
+/** A value loaded from a host address: zero-extended i32 up to 4 bytes, i64 for 8, v128 for 16. */
+export function loadHost(host: Expression, size: number): Expression {
+  if (size === 1) return load8U(host);
+  if (size === 2) return load16U(host);
+  if (size === 4) return load32(host);
+  if (size === 8) return load64(host);
+  return load128(host);
+}
+
+/** A call of a support function. */
+export function callSupport(support: SupportFunctions, name: string, ...operands: Expression[]): Expression {
+  const target = support[name];
+  if (target === undefined) throw new Error(`no support function ${name}`);
+  return { kind: 4, type: target.results[0] ?? I32, code: target.index, low: 0, high: 0, operands };
+}
+
+export { constant, eq, geS, ltS };

@@ -1,0 +1,366 @@
+/**
+ * The processor: runs the active vCPU until something needs a decision.
+ *
+ * `run(budget)` goes round a small loop: find or decode the record at RIP, let the generated interpreter run from
+ * there, and act on the exits that concern the engine alone (code to decode, a run to cut short). All other exits are
+ * the hypervisor's.
+ *
+ * Reading order of this folder: registers, flags, definition, instructions/, emitter, interpreter-emitter, variants,
+ * decoder, record, code-cache, interpreter, tlb-banks, engine.
+ */
+import {
+  CPU,
+  CPU_BUDGET,
+  CPU_EXIT_ERROR,
+  CPU_EXIT_RECORD,
+  CPU_EXIT_VECTOR,
+  CPU_FLAGS_OTHER,
+  CPU_LONG,
+  CPU_SIZE,
+  REG_PAGE,
+  STEP_RECORDS,
+  TLB_CODE,
+  TLB_EXECUTE,
+} from '../layout.ts';
+import type { Gva, HostAddress, Maddr, MachineMemory } from '../memory.ts';
+import { PAGE_SIZE } from '../memory.ts';
+import { CodeCache, type FollowingPage } from './code-cache.ts';
+import { Decoder } from './decoder.ts';
+import { Exit } from './exits.ts';
+import type { Translator } from './guest-memory.ts';
+import { instructionSet } from './instructions/index.ts';
+import { buildInterpreter } from './interpreter.ts';
+import { PSEUDO_LINK, PSEUDO_STOP, PSEUDO_STRADDLE, REC_DISPLACEMENT, REC_HANDLER, REC_LINK, REC_OFFSET, REC_RUN, RECORD_SIZE } from './record.ts';
+import { FLAG_TF, VECTOR_DB } from './registers.ts';
+import { VcpuState } from './state.ts';
+import { exportedSignatures, supportModuleBytes } from './support-imports.ts';
+import { executeSystem, type SystemHooks } from './system.ts';
+import { TlbBanks } from './tlb-banks.ts';
+import { type Variant, VariantTable } from './variants.ts';
+
+const TWO_32 = 4294967296;
+
+export interface EngineOptions {
+  readonly hooks?: SystemHooks;
+}
+
+/** What the support module exports that TypeScript calls; addresses as halves. */
+interface SupportExports {
+  translate(low: number, high: number, access: number): number;
+  setCodePage(low: number, high: number, codePage: number): void;
+  invalidatePage(low: number, high: number): void;
+  emptyBank(bank: number): void;
+  forbidInlineWrites(page: number, banks: number): void;
+  forgetCode(codePage: number, banks: number): void;
+}
+
+const ACCESS_READ = 0;
+const ACCESS_WRITE = 1;
+const ACCESS_FETCH = 2;
+
+export class Engine implements Translator, FollowingPage {
+  readonly memory: MachineMemory;
+  /** The state at the active place. */
+  readonly cpu: VcpuState;
+  readonly codeCache: CodeCache;
+  readonly variants: VariantTable;
+  readonly decoder: Decoder;
+  hooks: SystemHooks;
+  /** Nanoseconds that RDTSC reads when time is not virtual. */
+  clock: { now(): number } = { now: () => 0 };
+  private readonly support: SupportExports;
+  private readonly banks: TlbBanks;
+  private readonly interpret: (record: number, budget: number) => number;
+  private active: VcpuState | undefined;
+  /** Page that is being decoded, for `next`. */
+  private fetchLow = 0;
+  private fetchHigh = 0;
+
+  private constructor(
+    memory: MachineMemory,
+    options: EngineOptions,
+    support: SupportExports,
+    variants: VariantTable,
+    decoder: Decoder,
+    interpret: (record: number, budget: number) => number,
+  ) {
+    this.memory = memory;
+    this.support = support;
+    this.variants = variants;
+    this.decoder = decoder;
+    this.interpret = interpret;
+    this.hooks = options.hooks ?? { readDescriptor: () => undefined };
+    this.cpu = new VcpuState(memory, CPU);
+    this.cpu.reset();
+    this.banks = new TlbBanks(memory, (bank) => support.emptyBank(bank));
+    this.banks.select(0, 0);
+    this.codeCache = new CodeCache(memory, decoder);
+    this.codeCache.onFlush = () => support.forgetCode(0, this.banks.used);
+    this.codeCache.onFirstCode = (page) => support.forbidInlineWrites(page, this.banks.used);
+    memory.onCodeWrite = (maddr, length) => this.codeWritten(maddr, length);
+  }
+
+  /** Generates the interpreter and links it to the memory. */
+  static async create(memory: MachineMemory, options: EngineOptions = {}): Promise<Engine> {
+    const set = instructionSet();
+    const variants = new VariantTable(set);
+    const decoder = new Decoder(set, variants, memory);
+    const supportBytes = supportModuleBytes();
+    let engine: Engine | undefined;
+    const imports = {
+      env: { memory: memory.wasm },
+      engine: {
+        codeWritten: (host: number, size: number) =>
+          engine?.codeWritten((host >>> 0) - memory.framesBase, size),
+        hostNow: () => engine?.clock.now() ?? 0,
+      },
+    };
+    const support = await WebAssembly.instantiate(supportBytes, imports);
+    const exports = support.instance.exports;
+    const interpreter = buildInterpreter(
+      variants,
+      exportedSignatures(supportBytes),
+      memory.wasm.buffer.byteLength / 65536,
+    );
+    const instance = await WebAssembly.instantiate(interpreter, { ...imports, support: exports });
+    engine = new Engine(
+      memory,
+      options,
+      exports as unknown as SupportExports,
+      variants,
+      decoder,
+      instance.instance.exports['run'] as (record: number, budget: number) => number,
+    );
+    return engine;
+  }
+
+  // -------------------------------------------------------------- which vCPU runs
+
+  /** Makes a vCPU the one that runs: its state moves to the active place. */
+  activate(state: VcpuState): void {
+    if (this.active === state) return;
+    this.deactivate();
+    const { u8 } = this.memory;
+    u8.copyWithin(CPU, state.home, state.home + CPU_SIZE);
+    state.base = CPU;
+    this.active = state;
+    this.loadRoot(state.cr3);
+  }
+
+  /** Moves the active vCPU's state back to its own place. */
+  deactivate(): void {
+    const { active } = this;
+    if (active === undefined) return;
+    this.memory.u8.copyWithin(active.home, CPU, CPU + CPU_SIZE);
+    active.base = active.home;
+    this.active = undefined;
+  }
+
+  // -------------------------------------------------------------- address spaces
+
+  /** Loads CR3: the address space's TLB bank becomes the active one, emptied if any page table changed meanwhile. */
+  loadRoot(cr3: Maddr): void {
+    this.cpu.set(0x1f0, cr3 | 0, Math.floor(cr3 / TWO_32) | 0);
+    this.banks.select(cr3, this.cpu.cpl === 3 ? 1 : 0);
+  }
+
+  /** A present entry was changed, cleared or restricted: banks that are loaded from now on start empty. */
+  noteTableChange(): void {
+    this.banks.noteTableChange();
+  }
+
+  /** INVLPG in the active address space. */
+  invalidatePage(gva: Gva): void {
+    this.support.invalidatePage(gva | 0, Math.floor(gva / TWO_32) | 0);
+  }
+
+  /** Empties every bank. */
+  invalidateAll(): void {
+    this.banks.emptyAll();
+  }
+
+  translate(low: number, high: number, write: boolean): HostAddress {
+    return this.support.translate(low, high, write ? ACCESS_WRITE : ACCESS_READ) >>> 0;
+  }
+
+  // -------------------------------------------------------------- running
+
+  /**
+   * Executes up to `budget` instructions of the active vCPU. RIP, flags and CPU_RETIRED are exact afterwards; for the
+   * meaning of the exits see exits.ts.
+   */
+  run(budget: number): Exit {
+    const { memory } = this;
+    if ((memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_TF) !== 0) return this.singleStep(budget);
+    const budgetWord = (CPU + CPU_BUDGET) >> 2;
+    memory.u32[budgetWord] = budget;
+    let stopped = 0;
+    let generation = 0;
+    for (;;) {
+      const record = this.recordAtRip();
+      if (record === 0) return Exit.Exception;
+      if (stopped !== 0 && generation === this.codeCache.generation) this.linkStop(stopped, record);
+      stopped = 0;
+      let kind = this.interpret(record, memory.u32[budgetWord]!);
+      if (kind === Exit.Step) {
+        const left = memory.u32[budgetWord]!;
+        if (left === 0) return Exit.Budget;
+        this.copySteps(memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!, left);
+        kind = this.interpret(STEP_RECORDS, left);
+        // Steps that branch elsewhere may meet another long run; what is left decides again.
+        if (kind === Exit.Step) kind = Exit.Decode;
+        else if (kind === Exit.Decode) memory.u32[(CPU + CPU_EXIT_RECORD) >> 2] = 0;
+      }
+      if (kind === Exit.System) {
+        const outcome = executeSystem(this);
+        if (outcome === Exit.Decode) {
+          memory.u32[budgetWord] = Math.max(0, memory.u32[budgetWord]! - 1);
+          this.countOne();
+          if (memory.u32[budgetWord] === 0) return Exit.Budget;
+          continue;
+        }
+        return outcome;
+      }
+      if (kind !== Exit.Decode) return kind as Exit;
+      if ((memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_TF) !== 0) {
+        return this.singleStep(memory.u32[budgetWord]!);
+      }
+      stopped = memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!;
+      generation = this.codeCache.generation;
+      if (memory.u32[budgetWord] === 0) return Exit.Budget;
+    }
+  }
+
+  /** With RFLAGS.TF set, each instruction ends in a #DB trap (Intel SDM 3B, 17.3.1.4). */
+  private singleStep(budget: number): Exit {
+    if (budget === 0) return Exit.Budget;
+    const flags = (CPU + CPU_FLAGS_OTHER) >> 2;
+    // The flag is set aside for the one instruction: it must not step itself into here again.
+    this.memory.i32[flags]! &= ~FLAG_TF;
+    const before = this.cpu.retired;
+    const exit = this.run(1);
+    this.memory.i32[flags]! |= FLAG_TF;
+    if (exit !== Exit.Budget || this.cpu.retired === before) return exit;
+    return this.raise(VECTOR_DB, 0);
+  }
+
+  /** An instruction executed outside the interpreter retires. */
+  private countOne(): void {
+    const retired = this.cpu.retired + 1;
+    this.cpu.set(0x258, retired | 0, Math.floor(retired / TWO_32) | 0);
+  }
+
+  /** The record at RIP: known, or decoded now. 0 if fetching faults; the exception is then noted. */
+  private recordAtRip(): number {
+    const { memory, cpu } = this;
+    const { view } = memory;
+    const low = cpu.low(0x0a8);
+    const high = cpu.high(0x0a8);
+    const pageLow = low & -4096;
+    const bank = this.banks.current;
+    const entry = bank + ((low >>> 7) & 0x7fe0);
+    const offset = low & 0xfff;
+    cpu.set(REG_PAGE, pageLow, high);
+    if (view.getInt32(entry + TLB_EXECUTE, true) === pageLow && view.getInt32(entry + TLB_EXECUTE + 4, true) === high) {
+      const record = memory.u32[(view.getUint32(entry + TLB_CODE, true) + offset * 4) >>> 2]!;
+      if (record !== 0) return this.straddlerStillGood(record, low, high);
+    }
+    const host = this.support.translate(low, high, ACCESS_FETCH) >>> 0;
+    if (host === 0) return 0;
+    if (!this.codeCache.hasRoom()) this.codeCache.flush();
+    const mfn = (host - offset - memory.framesBase) / PAGE_SIZE;
+    const page = this.codeCache.page(mfn, memory.u32[(CPU + CPU_LONG) >> 2] !== 0);
+    this.support.setCodePage(low, high, page.table);
+    const known = this.codeCache.lookup(page, offset);
+    if (known !== 0) return this.straddlerStillGood(known, low, high);
+    this.fetchLow = pageLow;
+    this.fetchHigh = high;
+    return this.codeCache.decodeBlock(page, offset, this);
+  }
+
+  /** For the code cache: where the page after the one being decoded is fetched from. */
+  next(): HostAddress {
+    const low = (this.fetchLow + PAGE_SIZE) | 0;
+    const high = low === 0 ? this.fetchHigh + 1 : this.fetchHigh;
+    const host = this.support.translate(low, high, ACCESS_FETCH) >>> 0;
+    if (host === 0) return 0;
+    this.markFetchable(low, high, host);
+    return host;
+  }
+
+  /** Gives the page's TLB entry its execute tag, so that a guard can compare it. */
+  private markFetchable(low: number, high: number, host: HostAddress): void {
+    const mfn = Math.floor((host - this.memory.framesBase) / PAGE_SIZE);
+    const page = this.codeCache.page(mfn, this.memory.u32[(CPU + CPU_LONG) >> 2] !== 0);
+    this.support.setCodePage(low, high, page.table);
+  }
+
+  /** A guarded record that left because its guard failed must not be entered again unseen. */
+  private straddlerStillGood(record: number, low: number, high: number): number {
+    const { view } = this.memory;
+    if (view.getUint16(record + REC_HANDLER, true) !== PSEUDO_STRADDLE) return record;
+    this.fetchLow = low & -4096;
+    this.fetchHigh = high;
+    const next = this.next();
+    if (next === 0) return 0;
+    if (view.getUint32(record + REC_DISPLACEMENT, true) === next) return record;
+    // Another frame follows here now: decode afresh.
+    const host = this.support.translate(low, high, ACCESS_FETCH) >>> 0;
+    const mfn = Math.floor((host - this.memory.framesBase) / PAGE_SIZE);
+    this.codeCache.invalidate(mfn);
+    const page = this.codeCache.page(mfn, this.memory.u32[(CPU + CPU_LONG) >> 2] !== 0);
+    return this.codeCache.decodeBlock(page, low & 0xfff, this);
+  }
+
+  /** A STOP in a page that is followed by decoded code becomes a link to it. */
+  private linkStop(stop: number, record: number): void {
+    const { view } = this.memory;
+    if (view.getUint16(stop + REC_HANDLER, true) !== PSEUDO_STOP) return;
+    if (view.getUint16(stop + REC_OFFSET, true) >= PAGE_SIZE) return;
+    if (view.getUint16(stop + REC_OFFSET, true) !== (this.cpu.low(0x0a8) & 0xfff)) return;
+    view.setUint16(stop + REC_HANDLER, PSEUDO_LINK, true);
+    view.setUint32(stop + REC_LINK, record, true);
+  }
+
+  /** Copies the first `count` instructions of a run, with a STOP behind them. */
+  private copySteps(record: number, count: number): void {
+    const { u8, view } = this.memory;
+    let from = record;
+    let to = STEP_RECORDS;
+    let left = count;
+    for (; left > 0; from += RECORD_SIZE, to += RECORD_SIZE) {
+      u8.copyWithin(to, from, from + RECORD_SIZE);
+      if (view.getUint16(from + REC_HANDLER, true) > PSEUDO_STRADDLE) left--;
+      u8[to + REC_RUN] = left + 1 < count ? left + 1 : count;
+    }
+    u8.copyWithin(to, from, from + RECORD_SIZE);
+    view.setUint16(to + REC_HANDLER, PSEUDO_STOP, true);
+    u8[to + REC_RUN] = 0;
+  }
+
+  /** Bytes of a frame that hold decoded code were written. */
+  private codeWritten(maddr: Maddr, length: number): void {
+    let at = maddr;
+    const end = maddr + length;
+    while (at < end) {
+      const mfn = Math.floor(at / PAGE_SIZE);
+      const offset = at - mfn * PAGE_SIZE;
+      const count = Math.min(end - at, PAGE_SIZE - offset);
+      if (this.codeCache.touches(mfn, offset, count)) this.codeCache.invalidate(mfn);
+      at += count;
+    }
+  }
+
+  /** The variant of a record's handler, for TypeScript that executes or explains an instruction. */
+  variantAt(record: HostAddress): Variant | undefined {
+    return this.variants.variant(this.memory.view.getUint16(record + REC_HANDLER, true));
+  }
+
+  /** Notes an exception as generated code would. */
+  raise(vector: number, error: number): Exit {
+    this.memory.i32[(CPU + CPU_EXIT_VECTOR) >> 2] = vector;
+    this.memory.i32[(CPU + CPU_EXIT_ERROR) >> 2] = error;
+    return Exit.Exception;
+  }
+}
+

@@ -1,0 +1,88 @@
+/** Near control transfer: JMP, Jcc, CALL, RET, LOOP, JRCXZ. Far transfers are in `system.ts`. */
+import {
+  add,
+  and,
+  eqz,
+  type Expression,
+  extendU,
+  i64,
+  nez,
+  sub,
+  wrap,
+} from '../../../wasm/expression.ts';
+import type { InstructionSet } from '../definition.ts';
+import { CONDITION_NAMES, type Emitter, type Semantics } from '../emitter.ts';
+import { RCX } from '../registers.ts';
+
+/** An instruction pointer value of the operand size, as an address. */
+function asTarget(c: Emitter, value: Expression): Expression {
+  return c.size === 8 ? value : extendU(value);
+}
+function returnAddress(c: Emitter): Expression {
+  const next = c.nextRip();
+  return c.size === 8 ? next : c.truncated(wrap(next));
+}
+
+const jump: Semantics = (c) => c.jumpToTarget();
+const jumpIf = (n: number): Semantics => (c) => c.f.if(c.condition(n), () => c.jumpToTarget());
+const jumpIndirect: Semantics = (c) => c.jumpTo(asTarget(c, c.load()));
+
+const call: Semantics = (c) => {
+  c.push(returnAddress(c));
+  c.jumpToTarget();
+};
+const callIndirect: Semantics = (c) => {
+  const target = c.load();
+  c.push(returnAddress(c));
+  c.jumpTo(asTarget(c, target));
+};
+const returnNear: Semantics = (c) => {
+  const target = c.peek();
+  c.drop(c.size);
+  c.jumpTo(asTarget(c, target));
+};
+const returnAndDrop: Semantics = (c) => {
+  const target = c.peek();
+  c.setStackPointer(c.movedStackPointer(add(extendU(c.immediate(2)), i64(c.size))));
+  c.jumpTo(asTarget(c, target));
+};
+
+function counter(c: Emitter): Expression {
+  const { addressSize } = c.shape;
+  return addressSize === 8 ? c.gpr(RCX, 8) : extendU(c.gpr(RCX, addressSize));
+}
+/** LOOP, LOOPE, LOOPNE: rCX counts down at the address size; flags stay. */
+function loop(condition?: (c: Emitter) => Expression): Semantics {
+  return (c) => {
+    const { f } = c;
+    const { addressSize } = c.shape;
+    const left = f.let(sub(counter(c), i64(1)));
+    c.setGpr(RCX, addressSize === 8 ? left : c.truncated(wrap(left), addressSize), addressSize);
+    const taken = nez(addressSize === 8 ? left : f.let(counter(c)));
+    f.if(condition === undefined ? taken : and(taken, condition(c)), () => c.jumpToTarget());
+  };
+}
+const jumpIfZeroCount: Semantics = (c) => c.f.if(eqz(counter(c)), () => c.jumpToTarget());
+
+export function defineControl(set: InstructionSet): void {
+  const near = { force64: true, modal: true, ends: true, sizes: [2, 4, 8], hot: [8] };
+  set.define('JMP', 'EB', 'Jb', jump, { ...near, branch: true });
+  set.define('JMP', 'E9', 'Jz', jump, { ...near, branch: true });
+  set.define('CALL', 'E8', 'Jz', call, { ...near, branch: true });
+  set.define('JMP', 'FF /4', 'Ev', jumpIndirect, near);
+  set.define('CALL', 'FF /2', 'Ev', callIndirect, near);
+  set.define('RET', 'C3', '', returnNear, near);
+  set.define('RET', 'C2', 'Iw', returnAndDrop, near);
+  for (let n = 0; n < 16; n++) {
+    const hex = n.toString(16).toUpperCase();
+    const options = { ...near, ends: false, branch: true };
+    set.define(`J${CONDITION_NAMES[n]}`, `7${hex}`, 'Jb', jumpIf(n), options);
+    set.define(`J${CONDITION_NAMES[n]}`, `0F 8${hex}`, 'Jz', jumpIf(n), options);
+  }
+  const counted = { ...near, ends: false, branch: true, addressed: true };
+  set.define('LOOPNE', 'E0', 'Jb', loop((c) => eqz(c.zeroFlag())), counted);
+  set.define('LOOPE', 'E1', 'Jb', loop((c) => c.zeroFlag()), counted);
+  set.define('LOOP', 'E2', 'Jb', loop(), counted);
+  set.define('JRCXZ', 'E3', 'Jb', jumpIfZeroCount, counted);
+}
+

@@ -1,0 +1,20 @@
+/** The instruction set, in the order in which it is worth reading. */
+import { InstructionSet } from '../definition.ts';
+import { defineArithmetic } from './arithmetic.ts';
+import { defineBits } from './bits.ts';
+import { defineControl } from './control.ts';
+import { defineData } from './data.ts';
+import { defineString } from './string.ts';
+import { defineSystem } from './system.ts';
+
+/** Every instruction of the processor that this project models: x86-64-v2. */
+export function instructionSet(): InstructionSet {
+  const set = new InstructionSet();
+  defineArithmetic(set);
+  defineData(set);
+  defineBits(set);
+  defineControl(set);
+  defineString(set);
+  defineSystem(set);
+  return set;
+}

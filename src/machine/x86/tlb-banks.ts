@@ -1,0 +1,72 @@
+/**
+ * TLB banks: one for each (root table, privilege) that was loaded lately, so that a switch of address space keeps what
+ * it knew. A bank is only as good as the page tables it was filled from: every change that could make an entry stale
+ * bumps an epoch, and loading a root whose bank is of an older epoch empties it, as loading CR3 does on a processor.
+ */
+import {
+  CPU,
+  CPU_TLB_BANK,
+  ENGINE_TLB_EPOCH,
+  TLB_BANK_COUNT,
+  TLB_BANK_SIZE,
+  TLB_BANKS,
+} from '../layout.ts';
+import type { HostAddress, Maddr, MachineMemory } from '../memory.ts';
+
+export class TlbBanks {
+  private readonly memory: MachineMemory;
+  private readonly empty: (bank: HostAddress) => void;
+  private readonly keys = new Float64Array(TLB_BANK_COUNT).fill(-1);
+  private readonly epochs = new Int32Array(TLB_BANK_COUNT);
+  private readonly lastUse = new Float64Array(TLB_BANK_COUNT);
+  private readonly byKey = new Map<number, number>();
+  private uses = 0;
+  /** Banks below this number have been used. */
+  used = 0;
+
+  constructor(memory: MachineMemory, empty: (bank: HostAddress) => void) {
+    this.memory = memory;
+    this.empty = empty;
+  }
+
+  /** Address of the active bank. */
+  get current(): HostAddress {
+    return this.memory.u32[(CPU + CPU_TLB_BANK) >> 2]!;
+  }
+
+  /** Makes the bank of a root active. `privilege`: 1 for user, 0 for supervisor accesses. */
+  select(root: Maddr, privilege: number): void {
+    const key = root * 2 + privilege;
+    let bank = this.byKey.get(key);
+    const epoch = this.memory.i32[ENGINE_TLB_EPOCH >> 2]!;
+    if (bank === undefined) {
+      bank = this.takeBank();
+      this.byKey.delete(this.keys[bank]!);
+      this.byKey.set(key, bank);
+      this.keys[bank] = key;
+      this.epochs[bank] = epoch;
+      this.empty(TLB_BANKS + bank * TLB_BANK_SIZE);
+    } else if (this.epochs[bank] !== epoch) {
+      this.epochs[bank] = epoch;
+      this.empty(TLB_BANKS + bank * TLB_BANK_SIZE);
+    }
+    this.lastUse[bank] = ++this.uses;
+    this.memory.u32[(CPU + CPU_TLB_BANK) >> 2] = TLB_BANKS + bank * TLB_BANK_SIZE;
+  }
+
+  /** A free bank, or the one that was not used for the longest time. */
+  private takeBank(): number {
+    if (this.used < TLB_BANK_COUNT) return this.used++;
+    let oldest = 0;
+    for (let i = 1; i < TLB_BANK_COUNT; i++) if (this.lastUse[i]! < this.lastUse[oldest]!) oldest = i;
+    return oldest;
+  }
+
+  noteTableChange(): void {
+    this.memory.i32[ENGINE_TLB_EPOCH >> 2]!++;
+  }
+
+  emptyAll(): void {
+    for (let bank = 0; bank < this.used; bank++) this.empty(TLB_BANKS + bank * TLB_BANK_SIZE);
+  }
+}
