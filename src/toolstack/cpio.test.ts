@@ -1,0 +1,98 @@
+/** Archives: what is packed can be read back, by this reader and by others. */
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+import { CpioError, cpio, readCpio, writeCpio } from './cpio.ts';
+
+const text = (value: string) => new TextEncoder().encode(value);
+
+const entries = [
+  cpio.directory('etc'),
+  cpio.file('etc/motd', text('hello\n')),
+  cpio.file('etc/empty', text(''), 0o600),
+  cpio.symlink('etc/message', 'motd'),
+  cpio.directory('dev', 0o700),
+  cpio.characterDevice('dev/console', 5, 1),
+  cpio.file('odd name ü', text('x'), 0o755),
+];
+
+test('what is packed comes back, sorted by path', () => {
+  const read = readCpio(writeCpio(entries));
+  const expected = [...entries].sort((a, b) => (a.path < b.path ? -1 : 1));
+  assert.deepEqual(
+    read.map(({ path, mode, device }) => ({ path, mode, device })),
+    expected.map(({ path, mode, device }) => ({ path, mode, device })),
+  );
+  assert.deepEqual(
+    read.map(({ data }) => new TextDecoder().decode(data)),
+    expected.map(({ data }) => new TextDecoder().decode(data)),
+  );
+});
+
+test('the order of the entries makes no difference to the bytes', () => {
+  assert.deepEqual(writeCpio([...entries].reverse()), writeCpio(entries));
+});
+
+test('a member is laid out as the kernel documents it', () => {
+  const archive = writeCpio([cpio.file('init', text('abcde'), 0o755)]);
+  const fields = ['00000001', '000081ed', '00000000', '00000000', '00000001', '00000000', '00000005'];
+  const rest = ['00000000', '00000000', '00000000', '00000000', '00000005', '00000000'];
+  const expected = `070701${[...fields, ...rest].join('')}init\0\0abcde\0\0${'\0'}070701`;
+  assert.equal(Buffer.from(archive.subarray(0, expected.length)).toString('latin1'), expected);
+  assert.equal(archive.length % 512, 0);
+});
+
+test('a missing parent directory is added and a later entry replaces an earlier one', () => {
+  const read = readCpio(writeCpio([cpio.file('a/b/c', text('1')), cpio.file('a/b/c', text('2'))]));
+  assert.deepEqual(
+    read.map(({ path, mode }) => `${path} ${mode.toString(8)}`),
+    ['a 40755', 'a/b 40755', 'a/b/c 100644'],
+  );
+  assert.equal(new TextDecoder().decode(read[2].data), '2');
+});
+
+test('a path that leads out of the root, or through a file, is refused', () => {
+  for (const path of ['/etc', 'a/../b', '..', './a', 'a//b', 'a/', '', 'TRAILER!!!']) {
+    assert.throws(() => writeCpio([cpio.file(path, text(''))]), CpioError, path);
+  }
+  assert.throws(
+    () => writeCpio([cpio.file('a', text('')), cpio.file('a/b', text(''))]),
+    /"a" is not a directory/,
+  );
+});
+
+test('an archive that is cut before its trailer is refused', () => {
+  const archive = writeCpio(entries);
+  const trailer = Buffer.from(archive).lastIndexOf('TRAILER!!!');
+  for (let length = 0; length < trailer + 10; length += 7) {
+    assert.throws(() => readCpio(archive.subarray(0, length)), CpioError, `cut to ${length}`);
+  }
+  assert.throws(() => readCpio(text('070707'.padEnd(200, '0'))), /not a newc archive/);
+});
+
+/** A program on this machine that lists newc archives, or undefined. */
+const lister = [
+  ['cpio', '-t'],
+  ['busybox', 'cpio', '-t'],
+  ['bsdtar', '-tf', '-'],
+].find(([program, ...args]) => {
+  try {
+    execFileSync(program, args, { input: writeCpio([]), stdio: ['pipe', 'ignore', 'ignore'] });
+    return true;
+  } catch {
+    return false;
+  }
+});
+
+test("the system's own cpio lists the same paths", {
+  skip: lister ? false : 'no cpio on this machine',
+}, () => {
+  const [program, ...args] = lister!;
+  const listed = execFileSync(program, args, {
+    input: writeCpio(entries),
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  const paths = readCpio(writeCpio(entries)).map(({ path }) => path);
+  assert.deepEqual(listed.toString().trim().split('\n').slice(0, -1), paths.slice(0, -1));
+});

@@ -1,0 +1,395 @@
+/**
+ * Reading a kernel image: what it says of itself, where it goes, and what is said of one that cannot be used.
+ */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import * as elfnote from '../../abi/xen/numbers/elfnote.ts';
+import { parseElf } from './elf.ts';
+import { ImageError, loadKernelImage } from './index.ts';
+import { symbolTable } from './symbols.ts';
+import {
+  bzImage,
+  concat,
+  type ElfImageOptions,
+  type ElfNote,
+  elfImage,
+  encodeNotes,
+  latin1,
+  minimalNotes,
+  storedLz4,
+  withSize,
+} from './testing/elf-image.ts';
+
+const load = (options: ElfImageOptions) => loadKernelImage(elfImage(options), 'kernel');
+const withNotes = (...notes: ElfNote[]) => [...minimalNotes, ...notes];
+
+async function refuses(image: Uint8Array | ElfImageOptions, reason: RegExp): Promise<void> {
+  const bytes = image instanceof Uint8Array ? image : elfImage(image);
+  await assert.rejects(loadKernelImage(bytes, 'boot/kernel'), (error: unknown) => {
+    assert.ok(error instanceof ImageError, String(error));
+    assert.match(error.message, /^boot\/kernel: [^\n]+$/);
+    assert.match(error.message, reason);
+    return true;
+  });
+}
+
+const upperBase = -(2 ** 31); // 0xffffffff80000000
+
+test('the notes of a 64-bit kernel become its description', async () => {
+  const { info, width } = await load({
+    physical: 0x100_0000,
+    virtual: upperBase + 0x100_0000,
+    notes: [
+      { type: elfnote.XEN_ELFNOTE_INFO, desc: 'COLOUR=blue' },
+      { type: elfnote.XEN_ELFNOTE_ENTRY, desc: upperBase + 0x100_0002 },
+      { type: elfnote.XEN_ELFNOTE_HYPERCALL_PAGE, desc: upperBase + 0x100_0000 },
+      { type: elfnote.XEN_ELFNOTE_VIRT_BASE, desc: upperBase },
+      { type: elfnote.XEN_ELFNOTE_PADDR_OFFSET, desc: 0 },
+      { type: elfnote.XEN_ELFNOTE_XEN_VERSION, desc: 'xen-3.0' },
+      { type: elfnote.XEN_ELFNOTE_GUEST_OS, desc: 'linux' },
+      { type: elfnote.XEN_ELFNOTE_GUEST_VERSION, desc: '2.6' },
+      { type: elfnote.XEN_ELFNOTE_LOADER, desc: 'generic' },
+      { type: elfnote.XEN_ELFNOTE_PAE_MODE, desc: 'yes' },
+      { type: elfnote.XEN_ELFNOTE_FEATURES, desc: '!writable_page_tables|pae_pgdir_above_4gb' },
+      { type: elfnote.XEN_ELFNOTE_BSD_SYMTAB, desc: 'yes' },
+      { type: elfnote.XEN_ELFNOTE_HV_START_LOW, desc: -(2 ** 47) },
+      {
+        type: elfnote.XEN_ELFNOTE_L1_MFN_VALID,
+        desc: Uint8Array.of(1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0),
+      },
+      { type: elfnote.XEN_ELFNOTE_SUSPEND_CANCEL, desc: Uint8Array.of(1, 0, 0, 0) },
+      { type: elfnote.XEN_ELFNOTE_INIT_P2M, desc: 2 ** 39 },
+      { type: elfnote.XEN_ELFNOTE_MOD_START_PFN, desc: 1 },
+      { type: elfnote.XEN_ELFNOTE_SUPPORTED_FEATURES, desc: Uint8Array.of(0x01, 0x88, 0, 0) },
+      { type: elfnote.XEN_ELFNOTE_PHYS32_ENTRY, desc: 0x100_0370 },
+    ],
+  });
+  assert.equal(width, 64);
+  assert.deepEqual(info, {
+    source: 'notes',
+    width: 64,
+    info: ['COLOUR=blue'],
+    entry: upperBase + 0x100_0002,
+    hypercallPage: upperBase + 0x100_0000,
+    virtBase: upperBase,
+    paddrOffset: 0,
+    virtStart: upperBase + 0x100_0000,
+    virtEnd: upperBase + 0x100_0104,
+    bsdSymbols: undefined,
+    xenVersion: 'xen-3.0',
+    guestOs: 'linux',
+    guestVersion: '2.6',
+    loader: 'generic',
+    pae: 'extended-cr3',
+    supportedFeatures: 0x8811,
+    requiredFeatures: 0x0001,
+    bsdSymtab: true,
+    hvStartLow: -(2 ** 47),
+    l1MfnValid: [{ maskLow: 1, maskHigh: 2, valueLow: 3, valueHigh: 4 }],
+    suspendCancel: true,
+    initP2m: 2 ** 39,
+    modStartPfn: true,
+    phys32Entry: 0x100_0370,
+  });
+});
+
+test('a 32-bit kernel has unsigned addresses', async () => {
+  const { info, width } = await load({
+    width: 32,
+    physical: 0x10_0000,
+    virtual: 0xc010_0000,
+    notes: withNotes(
+      { type: elfnote.XEN_ELFNOTE_VIRT_BASE, desc: 0xc000_0000 },
+      { type: elfnote.XEN_ELFNOTE_PAE_MODE, desc: 'yes,bimodal' },
+    ),
+  });
+  assert.equal(width, 32);
+  assert.equal(info.pae, 'bimodal');
+  assert.equal(info.virtBase, 0xc000_0000);
+  assert.equal(info.virtStart, 0xc010_0000);
+  assert.equal(info.entry, 0xc010_0000, 'without an ENTRY note the ELF header says where to enter');
+});
+
+test('a segment goes where its physical address and VIRT_BASE say, whatever its virtual address', async () => {
+  const contents = latin1('hello');
+  const { segments } = await load({
+    physical: 0x2000,
+    virtual: 0,
+    contents,
+    memorySize: 0x3000,
+    entry: upperBase + 0x2000,
+    notes: withNotes({ type: elfnote.XEN_ELFNOTE_VIRT_BASE, desc: upperBase }),
+  });
+  assert.deepEqual(segments, [
+    { virtual: upperBase + 0x2000, physical: 0x2000, bytes: contents, memorySize: 0x3000 },
+  ]);
+});
+
+test('PADDR_OFFSET is taken off the physical addresses', async () => {
+  const { segments, info } = await load({
+    physical: 0xc000_1000,
+    notes: withNotes(
+      { type: elfnote.XEN_ELFNOTE_VIRT_BASE, desc: 0xc000_0000 },
+      { type: elfnote.XEN_ELFNOTE_PADDR_OFFSET, desc: 0xc000_0000 },
+    ),
+  });
+  assert.equal(segments[0].physical, 0x1000);
+  assert.equal(segments[0].virtual, 0xc000_1000);
+  assert.equal(info.virtStart, 0xc000_1000);
+});
+
+test('the later of two notes of one type wins', async () => {
+  const { info } = await load({ notes: withNotes({ type: elfnote.XEN_ELFNOTE_LOADER, desc: 'generic-2' }) });
+  assert.equal(info.loader, 'generic-2');
+});
+
+test('notes of other owners and of unknown types are passed over', async () => {
+  const { info } = await load({
+    notes: withNotes(
+      { owner: 'name', type: elfnote.XEN_ELFNOTE_LOADER, desc: 'other' },
+      { type: 0x13, desc: 7 },
+    ),
+  });
+  assert.equal(info.loader, 'generic');
+});
+
+test('notes in a section count where no segment has any, and not otherwise', async () => {
+  const { info } = await load({ notesIn: 'section' });
+  assert.equal(info.loader, 'generic');
+  assert.equal(info.source, 'notes');
+  const both = await load({
+    notesIn: 'both',
+    notes: withNotes({ type: elfnote.XEN_ELFNOTE_INFO, desc: 'once' }),
+  });
+  assert.deepEqual(both.info.info, ['once']);
+});
+
+test('a string whose note claims more bytes than the file has is still read, as GRUB needs it', async () => {
+  const claimed = encodeNotes([{ type: elfnote.XEN_ELFNOTE_PAE_MODE, desc: 'yes' }], 32);
+  claimed[4] = 12; // descsz
+  // The image's notes come last in this file: nothing follows the four bytes that are there.
+  const image = elfImage({ width: 32, notes: minimalNotes });
+  const view = new DataView(image.buffer);
+  const [programHeaders, noteHeader] = [52, 52 + 32];
+  assert.equal(view.getUint32(noteHeader, true), 4, 'the second program header is the notes');
+  const notes = concat([encodeNotes(minimalNotes, 32), claimed]);
+  const file = concat([image.slice(0, image.length), notes]);
+  const fileView = new DataView(file.buffer);
+  fileView.setUint32(noteHeader + 4, image.length, true);
+  fileView.setUint32(noteHeader + 16, notes.length, true);
+  assert.equal(fileView.getUint32(programHeaders, true), 1);
+  assert.equal((await loadKernelImage(file, 'kernel')).info.pae, 'extended-cr3');
+});
+
+test('the older __xen_guest string describes a kernel that has no notes', async () => {
+  const { info, segments } = await load({
+    physical: 0x4000_0000,
+    notes: [{ owner: 'name', type: 5, desc: 'xen-3.0' }],
+    guestInfo:
+      'GUEST_OS=GNU Mach,GUEST_VERSION=1.3,XEN_VER=xen-3.0,VIRT_BASE=0x40000000,' +
+      'ELF_PADDR_OFFSET=0x40000000,HYPERCALL_PAGE=0x2,LOADER=generic,PAE=yes[extended-cr3],BSD_SYMTAB',
+  });
+  assert.equal(info.source, '__xen_guest');
+  assert.equal(info.guestOs, 'GNU Mach');
+  assert.equal(info.hypercallPage, 0x4000_2000, 'HYPERCALL_PAGE is a frame number above VIRT_BASE');
+  assert.equal(info.pae, 'extended-cr3');
+  assert.equal(info.bsdSymtab, true);
+  assert.equal(segments[0].physical, 0);
+});
+
+test('with __xen_guest, physical addresses are virtual ones unless it says otherwise', async () => {
+  const { info, segments } = await load({
+    physical: 0xc000_1000,
+    notes: [],
+    guestInfo: 'XEN_VER=xen-3.0,LOADER=generic,VIRT_BASE=0xC0000000,VIRT_ENTRY=3221229568',
+  });
+  assert.equal(info.paddrOffset, 0xc000_0000);
+  assert.equal(info.entry, 0xc000_1000);
+  assert.equal(segments[0].physical, 0x1000);
+});
+
+test('notes win over a __xen_guest string', async () => {
+  const { info } = await load({ guestInfo: 'LOADER=other,XEN_VER=xen-2.0' });
+  assert.equal(info.source, 'notes');
+});
+
+test('a gzipped ELF file is a kernel too', async () => {
+  const image = elfImage();
+  const { segments } = await loadKernelImage(new Uint8Array(gzipSync(image)), 'kernel');
+  assert.deepEqual(segments, (await loadKernelImage(image, 'kernel')).segments);
+});
+
+test('a bzImage is unpacked', async () => {
+  const image = elfImage();
+  const expected = (await loadKernelImage(image, 'kernel')).info;
+  for (const payload of [new Uint8Array(gzipSync(image)), withSize(storedLz4(image), image.length)]) {
+    assert.deepEqual((await loadKernelImage(bzImage(payload), 'kernel')).info, expected);
+  }
+});
+
+test('symbols are found by name and by the nearest address below', async () => {
+  for (const width of [32, 64] as const) {
+    const { symbols } = await load({
+      width,
+      notes: withNotes({ type: elfnote.XEN_ELFNOTE_PAE_MODE, desc: 'yes' }),
+      symbols: [
+        { name: 'second', address: 0x1010 },
+        { name: 'first', address: 0x1000 },
+      ],
+    });
+    assert.equal(symbols.size, 2);
+    assert.equal(symbols.addressOf('second'), 0x1010);
+    assert.equal(symbols.addressOf('third'), undefined);
+    assert.deepEqual(symbols.nearest(0x100f), { name: 'first', offset: 15 });
+    assert.deepEqual(symbols.nearest(0x1010), { name: 'second', offset: 0 });
+    assert.equal(symbols.nearest(0xfff), undefined);
+  }
+});
+
+test('a kernel that asks for its symbols gets them behind it, as a small ELF file', async () => {
+  for (const width of [32, 64] as const) {
+    const { segments, info } = await load({
+      width,
+      contents: new Uint8Array(5),
+      memorySize: 0x105,
+      notes: withNotes(
+        { type: elfnote.XEN_ELFNOTE_PAE_MODE, desc: 'yes' },
+        { type: elfnote.XEN_ELFNOTE_BSD_SYMTAB, desc: 'yes' },
+      ),
+      symbols: [{ name: 'start', address: 0x1004 }],
+    });
+    const [, behind] = segments;
+    assert.equal(behind.physical, 0x1108, 'aligned after the kernel');
+    assert.equal(info.virtEnd, behind.virtual + behind.memorySize);
+    const size = new DataView(behind.bytes.buffer).getUint32(0, true);
+    const file = parseElf(behind.bytes.slice(4, 4 + size), 'symbols');
+    assert.equal(file.width, width);
+    assert.deepEqual(
+      file.sections.map(({ type }) => type),
+      [0, 2, 3],
+    );
+    assert.equal(symbolTable(file).addressOf('start'), 0x1004);
+  }
+});
+
+test('an image without symbols has an empty table', async () => {
+  const { symbols } = await load({});
+  assert.equal(symbols.size, 0);
+  assert.equal(symbols.nearest(0x1000), undefined);
+});
+
+test('what is no kernel is refused with a reason', async () => {
+  await refuses(new Uint8Array(), /the file is empty/);
+  await refuses(latin1('#!/bin/sh\n'), /expected a bzImage, an ELF file or a gzip'd ELF file/);
+  await refuses(Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0, 0), /a plain zstd file is not supported/);
+  await refuses(new Uint8Array(gzipSync(latin1('text'))), /what it unpacks to is not an ELF file/);
+  await refuses(bzImage(new Uint8Array(gzipSync(latin1('text')))), /what it unpacks to is not an ELF file/);
+});
+
+test('a bzImage from before boot protocol 2.08 is refused', async () => {
+  await refuses(
+    bzImage(new Uint8Array(gzipSync(elfImage())), 0x207),
+    /boot protocol is 2\.07; Xen PV needs 2\.08/,
+  );
+});
+
+test('an ELF file for another machine is refused', async () => {
+  await refuses({ machine: 183 }, /not an x86 kernel: ELF class 64, machine 183/);
+  await refuses({ width: 32, machine: 62 }, /not an x86 kernel/);
+  const bigEndian = elfImage();
+  bigEndian[5] = 2;
+  await refuses(bigEndian, /not an x86 kernel/);
+});
+
+test('a kernel that is not made for Xen PV is refused', async () => {
+  await refuses({ notes: [] }, /not a Xen PV kernel: no Xen ELF note/);
+  await refuses({ notes: [{ owner: 'GNU', type: 3, desc: 'id' }] }, /no Xen ELF note/);
+  await refuses({ notes: [{ type: 5, desc: 'xen-3.0' }] }, /its loader is "" and its OS ""/);
+  await refuses({ notes: [{ type: 8, desc: 'generic' }] }, /made for "", expected "xen-3\.0"/);
+  await refuses(
+    { notes: [{ type: 18, desc: Uint8Array.of(0, 16, 0, 0) }] },
+    /only the note PHYS32_ENTRY, for PVH/,
+  );
+});
+
+test('a kernel that asks for what no Xen domU can give is refused', async () => {
+  const features = (desc: string) => ({ notes: withNotes({ type: elfnote.XEN_ELFNOTE_FEATURES, desc }) });
+  await refuses(features('!dom0'), /runs only as the initial domain/);
+  await refuses(features('!telepathy'), /requires the feature "telepathy"/);
+  await refuses({ width: 32 }, /32-bit kernel without PAE/);
+  assert.equal((await load(features('telepathy|dom0'))).info.supportedFeatures, 1 << 11);
+});
+
+test('addresses that contradict each other are refused', async () => {
+  const note = (type: number, desc: number) => ({ notes: withNotes({ type, desc }) });
+  await refuses(note(elfnote.XEN_ELFNOTE_PADDR_OFFSET, 0), /PADDR_OFFSET is given, VIRT_BASE is not/);
+  await refuses({ entry: 0x9000 }, /its entry 0x9000 lies outside the image, 0x1000\.\.0x1104/);
+  await refuses(note(elfnote.XEN_ELFNOTE_INIT_P2M, 0x1010), /INIT_P2M 0x1010 lies inside the image/);
+  await refuses(note(elfnote.XEN_ELFNOTE_INIT_P2M, 2 ** 50), /INIT_P2M .* is not an address/);
+  await refuses(note(elfnote.XEN_ELFNOTE_VIRT_BASE, -0x1080), /not an address range of 64 bits/);
+  await refuses({ physical: 2 ** 50 }, /not an address range of 64 bits/);
+  await refuses({ memorySize: 2 }, /larger in the file than in memory/);
+  await refuses({ memorySize: 2 ** 40 }, /wants \d+ bytes of memory/);
+});
+
+test('notes without end are given up', async () => {
+  const image = elfImage({
+    notes: [...minimalNotes, { owner: 'x', type: 0, desc: new Uint8Array(16 * 70_000) }],
+  });
+  // One huge note is fine; the same bytes read as 70,000 empty ones are not.
+  await loadKernelImage(image, 'kernel');
+  const many = elfImage({
+    notes: Array.from({ length: 70_000 }, () => ({ owner: '', type: 0, desc: new Uint8Array() })),
+  });
+  await refuses(many, /too many ELF notes/);
+});
+
+const smallImages: ReadonlyArray<readonly [string, Uint8Array]> = [
+  [
+    '64-bit image with symbols',
+    elfImage({
+      notes: withNotes({ type: elfnote.XEN_ELFNOTE_BSD_SYMTAB, desc: 'yes' }),
+      symbols: [{ name: 'start', address: 0x1000 }],
+    }),
+  ],
+  [
+    '32-bit image',
+    elfImage({ width: 32, notes: withNotes({ type: elfnote.XEN_ELFNOTE_PAE_MODE, desc: 'yes' }) }),
+  ],
+  [
+    'image with __xen_guest',
+    elfImage({ notes: [], guestInfo: 'XEN_VER=xen-3.0,LOADER=generic,VIRT_BASE=0x0' }),
+  ],
+  ['gzipped image', new Uint8Array(gzipSync(elfImage()))],
+  ['bzImage', bzImage(withSize(storedLz4(elfImage()), elfImage().length))],
+];
+
+for (const [name, image] of smallImages) {
+  test(`${name}: cut anywhere, it is refused`, async () => {
+    await loadKernelImage(image, 'kernel');
+    for (let length = 0; length < image.length; length++) {
+      await assert.rejects(
+        loadKernelImage(image.slice(0, length), 'kernel'),
+        ImageError,
+        `cut to ${length} bytes`,
+      );
+    }
+  });
+
+  test(`${name}: with any one byte changed it loads or is refused, and its symbols can be read`, async () => {
+    for (let at = 0; at < image.length; at++) {
+      for (const value of [0x00, 0x7f, 0x80, 0xff, image[at] ^ 0x01]) {
+        const changed = image.slice();
+        changed[at] = value;
+        try {
+          const { symbols } = await loadKernelImage(changed, 'kernel');
+          symbols.nearest(0x1000);
+        } catch (error) {
+          assert.ok(error instanceof ImageError, `byte ${at} = ${value}: ${error}`);
+        }
+      }
+    }
+  });
+}
