@@ -4,8 +4,10 @@ import { defineArithmetic } from './arithmetic.ts';
 import { defineBits } from './bits.ts';
 import { defineControl } from './control.ts';
 import { defineData } from './data.ts';
+import { defineSse } from './sse.ts';
 import { defineString } from './string.ts';
 import { defineSystem } from './system.ts';
+import { defineX87 } from './x87-control.ts';
 
 /** Every instruction of the processor that this project models: x86-64-v2. */
 export function instructionSet(): InstructionSet {
@@ -15,6 +17,8 @@ export function instructionSet(): InstructionSet {
   defineBits(set);
   defineControl(set);
   defineString(set);
+  defineSse(set);
   defineSystem(set);
+  defineX87(set);
   return set;
 }

@@ -31,7 +31,7 @@ import {
 import type { Local } from '../../../wasm/function.ts';
 import { CPU_EXTRA_RETIRED, SCRATCH_LIMIT } from '../../layout.ts';
 import type { InstructionSet } from '../definition.ts';
-import type { Emitter, Semantics } from '../emitter.ts';
+import { callSupport, type Emitter, type Semantics } from '../emitter.ts';
 import { FLAG_DF, RAX, RCX, RDI, RSI } from '../registers.ts';
 import { subtraction } from './arithmetic.ts';
 
@@ -118,6 +118,10 @@ function repeatable(operation: StringOperation): Semantics {
 function elementsInPage(c: Emitter, host: Expression): Expression {
   return shrU(sub(i32(4096), and(host, i32(4095))), i32(Math.log2(c.size)));
 }
+/** The page may hold decoded code in other lines than the first, which alone was looked at. */
+function noteCode(c: Emitter, host: Expression, bytes: Expression): void {
+  c.f.run(callSupport(c.support, 'noteCode', host, bytes), 0);
+}
 function least(f: Emitter['f'], a: Local, b: Expression): Local {
   const other = f.let(b);
   return f.let(select(ltU(other, a), other, a));
@@ -141,6 +145,7 @@ const move: StringOperation = {
     const apart = geU(sub(to, from), bytes);
     f.if(and(and(apart, geU(to, i32(SCRATCH_LIMIT))), nez(elements)), () => {
       f.memoryCopy(to, from, bytes);
+      noteCode(c, to, bytes);
       advance(c, RSI, extendU(bytes));
       advance(c, RDI, extendU(bytes));
       f.set(moved, elements);
@@ -169,6 +174,7 @@ const store: StringOperation = {
     const alike = eqz(ne(value, spread));
     f.if(and(and(alike, geU(to, i32(SCRATCH_LIMIT))), nez(elements)), () => {
       f.memoryFill(to, low, bytes);
+      noteCode(c, to, bytes);
       advance(c, RDI, extendU(bytes));
       f.set(moved, elements);
     });
