@@ -1,0 +1,42 @@
+/**
+ * What a hypervisor asks of the CPU. The engine of `machine/x86` is one; tests script another.
+ *
+ * The processor runs guest code until something needs a decision and says why it stopped (`Exit`). It delivers nothing
+ * by itself: exceptions, interrupts and system calls all come back to the hypervisor, which decides what the guest sees.
+ */
+import type { Gva, Maddr } from '../machine/memory.ts';
+import type { Exit } from '../machine/x86/exits.ts';
+import type { Translator } from '../machine/x86/guest-memory.ts';
+import type { VcpuState } from '../machine/x86/state.ts';
+
+/** The two words of a segment descriptor, as they lie in a descriptor table. */
+export interface Descriptor {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Questions that the processor asks while it executes. */
+export interface ProcessorHooks {
+  /** The descriptor that a selector names, or undefined beyond the table's limit. */
+  readDescriptor(selector: number): Descriptor | undefined;
+}
+
+export interface Processor extends Translator {
+  /** The state at the active place. */
+  readonly cpu: VcpuState;
+  hooks: ProcessorHooks;
+  /** Where RDTSC reads time under a real-time clock. */
+  clock: { now(): number };
+  /** Makes `state` the active vCPU. */
+  activate(state: VcpuState): void;
+  /** Executes up to `budget` instructions of the active vCPU. */
+  run(budget: number): Exit;
+  /** Loads CR3 of the active vCPU; `cr3` is the machine address of a root table. */
+  loadRoot(cr3: Maddr): void;
+  /** INVLPG in the loaded address space. */
+  invalidatePage(gva: Gva): void;
+  /** Drops every cached translation of every address space. */
+  invalidateAll(): void;
+  /** A present page-table entry was changed, cleared or downgraded: address spaces not loaded now are stale. */
+  noteTableChange(): void;
+}

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { VMASST_TYPE_architectural_iopl, x86_64 as wide } from '../../abi/xen/numbers/index.ts';
+import { PAGE_SIZE } from '../../machine/memory.ts';
+import { CS, GS, R11, RAX, RCX, RSP, SS } from '../../machine/x86/registers.ts';
+import { exits } from '../testing/fake-processor.ts';
+import {
+  ENTRY_STACK,
+  handlerOf,
+  hexOf,
+  KERNEL,
+  KERNEL_CODE,
+  KERNEL_STACK,
+  USER,
+  XenWorld,
+} from '../testing/world.ts';
+import { handlers } from './iret.ts';
+
+interface Frame {
+  readonly rax?: number;
+  readonly r11?: number;
+  readonly rcx?: number;
+  readonly flags?: number;
+  readonly rip?: number;
+  readonly cs?: number;
+  readonly rflags?: number;
+  readonly rsp?: number;
+  readonly ss?: number;
+}
+
+const AT = KERNEL + 2 * PAGE_SIZE;
+
+/** Issues the iret hypercall with a frame at `at`. */
+function iret(world: XenWorld, frame: Frame, at = AT): void {
+  const { state, vcpu } = world;
+  const words = [
+    frame.rax ?? 0x11,
+    frame.r11 ?? 0x22,
+    frame.rcx ?? 0x33,
+    frame.flags ?? 0,
+    frame.rip ?? USER,
+    frame.cs ?? wide.FLAT_USER_CS,
+    frame.rflags ?? 0x202,
+    frame.rsp ?? USER + 0x800,
+    frame.ss ?? wide.FLAT_USER_SS,
+  ];
+  for (const [i, value] of words.entries()) {
+    vcpu.guest.write64(at + i * 8, value | 0, Math.floor(value / 4294967296) | 0);
+  }
+  state.setRegNumber(RSP, at);
+  state.setReg(RAX, 23, 0);
+  state.rip = KERNEL_CODE + 2;
+  world.step(exits.syscall());
+}
+
+function iretWorld(): XenWorld {
+  const world = new XenWorld({ families: [handlers] });
+  world.setHandlers();
+  return world;
+}
+
+test('a code selector with RPL 3 returns to user mode: its tables, its GS base, all registers of the frame', () => {
+  const world = iretWorld();
+  const { state, vcpu } = world;
+  vcpu.gsBaseInactiveLow = 0x5000;
+  state.setSegmentBase(GS, 0x6000, 0);
+  iret(world, { rflags: 0x246 });
+  assert.equal(vcpu.kernelMode, false);
+  assert.equal(state.cr3, world.userRoot * PAGE_SIZE);
+  assert.equal(state.segmentBase(GS), 0x5000);
+  assert.equal(vcpu.gsBaseInactiveLow, 0x6000);
+  assert.deepEqual(
+    [state.rip, state.reg(RSP), state.selector(CS), state.selector(SS), state.rflags],
+    [USER, USER + 0x800, wide.FLAT_USER_CS, wide.FLAT_USER_SS, 0x246],
+  );
+  assert.deepEqual(
+    [world.register(RAX), world.register(R11), world.register(RCX)],
+    [hexOf(0x11), hexOf(0x22), hexOf(0x33)],
+  );
+});
+
+test('a code selector with RPL 0 stays in the kernel', () => {
+  const world = iretWorld();
+  iret(world, { cs: 0xe030, ss: 0xe02b, rip: KERNEL_CODE + 0x100, rsp: KERNEL_STACK - 8 });
+  assert.equal(world.vcpu.kernelMode, true);
+  assert.deepEqual([world.state.rip, world.state.selector(CS)], [KERNEL_CODE + 0x100, 0xe033]);
+});
+
+test('IF in the frame becomes the event mask, inverted, while the processor keeps IF set', () => {
+  for (const [rflags, mask] of [
+    [0x202, 0],
+    [0x002, 1],
+  ] as const) {
+    const world = iretWorld();
+    world.vcpu.upcallMask = 1 - mask;
+    iret(world, { rflags });
+    assert.equal(world.vcpu.upcallMask, mask);
+    assert.equal(world.state.rflags, 0x202);
+  }
+});
+
+test('an event that the return unmasks is delivered before the target runs', () => {
+  const world = iretWorld();
+  world.vcpu.callbacks.event.address = KERNEL_CODE + 0x400;
+  world.memory.u8[world.vcpu.vcpuInfoHost] = 1;
+  iret(world, { rflags: 0x202 });
+  assert.equal(world.state.rip, KERNEL_CODE + 0x400);
+  assert.equal(world.vcpu.kernelMode, true);
+  assert.deepEqual(world.words(ENTRY_STACK - 56, 4), [
+    hexOf(0x33),
+    hexOf(0x22),
+    hexOf(USER),
+    '000000000000e033',
+  ]);
+});
+
+test('with VGCF_in_syscall the return is by SYSRET: RCX is RIP, R11 the flags, the selectors flat', () => {
+  const world = iretWorld();
+  iret(world, { flags: wide.VGCF_in_syscall, cs: 0x33, ss: 0x2b, rflags: 0x246 });
+  const { state } = world;
+  assert.deepEqual([world.register(RCX), world.register(R11)], [hexOf(USER), hexOf(0x246)]);
+  assert.deepEqual([state.selector(CS), state.selector(SS)], [wide.FLAT_USER_CS64, wide.FLAT_USER_SS]);
+  const compat = iretWorld();
+  iret(compat, { flags: wide.VGCF_in_syscall, cs: wide.FLAT_USER_CS32 });
+  assert.equal(compat.state.selector(CS), wide.FLAT_USER_CS32);
+  assert.equal(compat.state.longMode, false);
+});
+
+test('IOPL and VM of the frame never reach the processor; IOPL is kept only with its assist', () => {
+  const world = iretWorld();
+  iret(world, { rflags: 0x23202 });
+  assert.equal(world.state.rflags, 0x202);
+  assert.equal(world.vcpu.iopl, 0);
+  const other = iretWorld();
+  other.domain.vmAssist |= 1 << VMASST_TYPE_architectural_iopl;
+  iret(other, { rflags: 0x3202 });
+  assert.equal(other.vcpu.iopl, 3);
+});
+
+test('a selector that cannot be loaded is #GP with that selector, at the instruction returned to', () => {
+  for (const frame of [{ cs: 0x13 }, { cs: 0xe00b }, { cs: 0xe02b }, { ss: 0xe033 }, { ss: 0x17 }]) {
+    const world = iretWorld();
+    iret(world, frame);
+    const words = world.words(ENTRY_STACK - 64, 5);
+    assert.equal(world.state.rip, handlerOf(13), JSON.stringify(frame));
+    assert.deepEqual([words[2], words[3]], [hexOf((frame.cs ?? frame.ss!) & 0xfffc), hexOf(USER)]);
+  }
+  const null_ = iretWorld();
+  iret(null_, { ss: 0 });
+  assert.deepEqual(null_.words(ENTRY_STACK - 64, 3)[2], hexOf(0));
+});
+
+test('a return address that is not canonical is #GP(0)', () => {
+  for (const flags of [0, wide.VGCF_in_syscall]) {
+    const world = iretWorld();
+    iret(world, { rip: 2 ** 47, flags });
+    assert.equal(world.state.rip, handlerOf(13));
+    const words = world.words(ENTRY_STACK - 64, 4);
+    assert.deepEqual([words[2], words[3]], [hexOf(0), '0000800000000000']);
+  }
+});
+
+test('a frame may lie in two pages', () => {
+  const world = iretWorld();
+  iret(world, {}, KERNEL + 3 * PAGE_SIZE - 16);
+  assert.equal(world.state.rip, USER);
+});
+
+test('returning to user mode without user page tables ends the domain', async () => {
+  const world = iretWorld();
+  world.vcpu.userTable = 0;
+  iret(world, {});
+  assert.match((await world.crash()).reason, /without having set page tables/);
+});
+
+test('a frame that cannot be read ends the domain', async () => {
+  const world = iretWorld();
+  world.state.setRegNumber(RSP, 0x1000);
+  world.state.setReg(RAX, 23, 0);
+  world.step(exits.syscall());
+  assert.match((await world.crash()).reason, /iret hypercall at 0x0000000000001000 is not readable/);
+});
+
+test('NMIs are held back until the handler’s iret', () => {
+  const world = iretWorld();
+  const { vcpu, state } = world;
+  vcpu.nmiPending = true;
+  vcpu.prepare();
+  assert.equal(state.rip, handlerOf(2));
+  vcpu.nmiPending = true;
+  vcpu.prepare();
+  assert.equal(state.rip, handlerOf(2));
+  iret(world, {});
+  assert.equal(state.rip, handlerOf(2));
+  assert.equal(world.words(ENTRY_STACK - 56, 3)[2], hexOf(USER));
+});

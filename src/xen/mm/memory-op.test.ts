@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as X from '../../abi/xen/numbers/index.ts';
+import { memoryOp } from './memory-op.ts';
+import { DATA, entry, type TestGuest, TestMachine } from './test-machine.ts';
+
+const NONE = { low: 0, high: 0 };
+
+/** Writes an xen_memory_reservation at the scratch page, its list behind it, and issues the call. */
+function reserve(
+  guest: TestGuest,
+  op: number,
+  list: number[],
+  order = 0,
+  domid: number = X.DOMID_SELF,
+): number {
+  const { guest: memory } = guest.vcpu;
+  const at = guest.scratch();
+  writeReservation(guest, at, at + 256, list.length, order, domid);
+  for (const [i, value] of list.entries())
+    memory.write64(at + 256 + i * 8, value, Math.floor(value / 2 ** 32));
+  return guest.vcpu.call(memoryOp, op, at);
+}
+function writeReservation(
+  guest: TestGuest,
+  at: number,
+  list: number,
+  count: number,
+  order: number,
+  domid: number,
+): void {
+  const { guest: memory } = guest.vcpu;
+  memory.write64(at, list, 0);
+  memory.write64(at + 8, count, 0);
+  memory.write32(at + 16, order);
+  memory.write32(at + 20, 0);
+  memory.write32(at + 24, domid);
+}
+function list(guest: TestGuest, count: number): number[] {
+  return Array.from({ length: count }, (_, i) =>
+    guest.vcpu.guest.readNumber64(guest.scratch() + 256 + i * 8),
+  );
+}
+
+test('a balloon deflates and inflates: pages come with their numbers in the M2P and go without a trace', () => {
+  const machine = new TestMachine();
+  const guest = machine.guest(1);
+  const free = machine.heap.available;
+  assert.equal(reserve(guest, X.XENMEM_populate_physmap, [1000, 1001, 1002]), 3);
+  const mfns = list(guest, 3);
+  for (const [i, mfn] of mfns.entries()) assert.equal(machine.table.m2p.low(mfn), 1000 + i);
+  assert.equal(guest.domain.totPages, 67);
+  assert.equal(machine.heap.available, free - 3);
+  machine.assertSound();
+  assert.equal(reserve(guest, X.XENMEM_decrease_reservation, mfns), 3);
+  assert.equal(machine.heap.available, free);
+  for (const mfn of mfns) assert.equal(machine.table.m2p.isInvalid(mfn), true);
+  machine.assertSound();
+});
+
+test('the reservation has a limit, and a list that stops short tells how far it came', () => {
+  const machine = new TestMachine();
+  const guest = machine.guest(1, 16);
+  guest.domain.maxPages = 18;
+  assert.equal(reserve(guest, X.XENMEM_populate_physmap, [1, 2, 3, 4]), 2);
+  assert.equal(reserve(guest, X.XENMEM_increase_reservation, [0, 0]), 0);
+  assert.equal(reserve(guest, X.XENMEM_decrease_reservation, [guest.frames[9]!, guest.l1, 0x7fffffff, 5]), 2);
+  machine.assertSound();
+  guest.domain.mm.release();
+  machine.assertAllFree();
+});
+
+test('extents of a higher order are neighbours and aligned, up to 2 MiB', () => {
+  const machine = new TestMachine(2048);
+  const guest = machine.guest(1);
+  guest.domain.maxPages = 2000;
+  assert.equal(reserve(guest, X.XENMEM_populate_physmap, [0x1000], 4), 1);
+  const [first] = list(guest, 1) as [number];
+  assert.equal(first % 16, 0);
+  for (let i = 0; i < 16; i++) assert.equal(machine.table.m2p.low(first + i), 0x1000 + i);
+  assert.equal(reserve(guest, X.XENMEM_populate_physmap, [0x2000], 9), 1);
+  assert.equal(reserve(guest, X.XENMEM_populate_physmap, [0x3000], 10), 0);
+  machine.assertSound();
+  assert.equal(reserve(guest, X.XENMEM_decrease_reservation, [first], 4), 1);
+  machine.assertSound();
+});
+
+test('exchange trades single pages for neighbours', () => {
+  const machine = new TestMachine();
+  const guest = machine.guest(1);
+  const pages = Array.from({ length: 8 }, () => guest.unmapped());
+  const { guest: memory } = guest.vcpu;
+  const at = guest.scratch();
+  writeReservation(guest, at, at + 256, 8, 0, X.DOMID_SELF);
+  writeReservation(guest, at + 32, at + 512, 1, 3, X.DOMID_SELF);
+  memory.write64(at + 64, 0, 0);
+  for (const [i, mfn] of pages.entries()) memory.write64(at + 256 + i * 8, mfn, 0);
+  memory.write64(at + 512, 0x500, 0);
+  assert.equal(guest.vcpu.call(memoryOp, X.XENMEM_exchange, at), 0);
+  assert.equal(memory.readNumber64(at + 64), 8);
+  const first = memory.readNumber64(at + 512);
+  assert.equal(first % 8, 0);
+  for (let i = 0; i < 8; i++) assert.equal(machine.table.m2p.low(first + i), 0x500 + i);
+  assert.equal(guest.domain.totPages, 64);
+  machine.assertSound();
+});
+
+test('exchange leaves everything as it was where a page is in use', () => {
+  const machine = new TestMachine();
+  const guest = machine.guest(1);
+  const [a, b] = [guest.unmapped(), guest.page().mfn];
+  const { guest: memory } = guest.vcpu;
+  const at = guest.scratch();
+  writeReservation(guest, at, at + 256, 2, 0, X.DOMID_SELF);
+  writeReservation(guest, at + 32, at + 512, 1, 1, X.DOMID_SELF);
+  memory.write64(at + 64, 0, 0);
+  memory.write64(at + 256, a, 0);
+  memory.write64(at + 264, b, 0);
+  assert.equal(guest.vcpu.call(memoryOp, X.XENMEM_exchange, at), -X.XEN_EINVAL);
+  assert.equal(memory.readNumber64(at + 64), 0);
+  machine.assertSound();
+  memory.write32(at + 32 + 16, 2);
+  assert.equal(guest.vcpu.call(memoryOp, X.XENMEM_exchange, at), -X.XEN_EINVAL, 'lists of different sizes');
+  memory.write32(at + 32 + 16, 10);
+  assert.equal(guest.vcpu.call(memoryOp, X.XENMEM_exchange, at), -X.XEN_EPERM, 'too large an extent');
+});
+
+test('questions about reservations are answered for the caller and refused for others', () => {
+  const machine = new TestMachine();
+  machine.guest(2);
+  const guest = machine.guest(1);
+  const ask = (op: number, domid: number) => {
+    guest.vcpu.guest.write32(guest.scratch(), domid);
+    return guest.vcpu.call(memoryOp, op, guest.scratch());
+  };
+  for (const domid of [X.DOMID_SELF, 1]) {
+    assert.equal(ask(X.XENMEM_current_reservation, domid), 64);
+    assert.equal(ask(X.XENMEM_maximum_reservation, domid), 128);
+    assert.equal(ask(X.XENMEM_maximum_gpfn, domid), 0);
+  }
+  assert.equal(ask(X.XENMEM_current_reservation, 2), -X.XEN_EPERM);
+  assert.equal(ask(X.XENMEM_current_reservation, 9), -X.XEN_ESRCH);
+  assert.equal(ask(X.XENMEM_maximum_ram_page, 0), machine.table.frames);
+});
+
+test('the M2P’s place and frames are told', () => {
+  const machine = new TestMachine();
+  const guest = machine.guest(1);
+  const { guest: memory } = guest.vcpu;
+  const at = guest.scratch();
+  assert.equal(guest.vcpu.call(memoryOp, X.XENMEM_machphys_mapping, at), 0);
+  assert.equal(memory.readNumber64(at), -0x800000000000);
+  assert.equal(memory.readNumber64(at + 8), -0x7fc000000000);
+  assert.equal(memory.readNumber64(at + 16), 0x7ffffffff);
+  memory.write32(at, 16);
+  memory.write64(at + 8, at + 256, 0);
+  assert.equal(guest.vcpu.call(memoryOp, X.XENMEM_machphys_mfn_list, at), 0);
+  assert.equal(memory.read32(at + 16), 1);
+  assert.equal(memory.readNumber64(at + 256), machine.table.m2p.firstFrame);
+});
+
+test('what a PV domain without privilege may not do is refused as Xen refuses it', () => {
+  const machine = new TestMachine();
+  const guest = machine.guest(1);
+  const { guest: memory } = guest.vcpu;
+  const at = guest.scratch();
+  const call = (op: number) => guest.vcpu.call(memoryOp, op, at);
+  assert.equal(call(X.XENMEM_memory_map), -X.XEN_ENOSYS);
+  memory.write32(at, X.DOMID_SELF);
+  memory.write32(at + 4, X.XENMAPSPACE_shared_info);
+  assert.equal(call(X.XENMEM_add_to_physmap), -X.XEN_EACCES);
+  assert.equal(call(X.XENMEM_remove_from_physmap), -X.XEN_EACCES);
+  memory.write32(at + 4, X.XENMAPSPACE_gmfn_foreign);
+  assert.equal(call(X.XENMEM_add_to_physmap), -X.XEN_ENOSYS);
+  assert.equal(call(X.XENMEM_machine_memory_map), -X.XEN_EPERM);
+  assert.equal(call(8), -X.XEN_ENOSYS);
+  assert.equal(reserve(guest, X.XENMEM_populate_physmap, [1], 0, 77), 0, 'a domain that does not exist');
+  assert.ok(memory.tryHost(at, true) !== 0);
+});
+
+test('frames shared by Xen outlive their release as long as the guest maps them', () => {
+  const machine = new TestMachine();
+  const guest = machine.guest(1);
+  const { mm } = guest.domain;
+  const [shared, readOnly] = [mm.allocateSharedPage(), mm.allocateSharedPage(true)];
+  const { gva } = guest.page();
+  assert.notEqual(guest.map(gva, entry(readOnly, DATA)), 0);
+  assert.equal(guest.map(gva, entry(readOnly, DATA & ~2)), 0);
+  assert.equal(guest.map(gva, entry(shared, DATA)), 0);
+  assert.notEqual(mm.pinTable(shared, 1), 0);
+  machine.assertSound();
+  mm.releaseSharedPage(shared);
+  assert.equal(machine.heap.isFree(shared), false);
+  assert.equal(guest.map(gva, NONE), 0);
+  assert.equal(machine.heap.isFree(shared), true);
+  machine.assertSound();
+  mm.release();
+  machine.assertAllFree();
+});
