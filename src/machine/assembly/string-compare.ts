@@ -1,7 +1,7 @@
 /**
  * PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM: comparisons of two vectors of characters. The first operand lies at
  * CPU_WIDE, the second 16 bytes on; the index (u32) or the mask (16 bytes) is left 32 bytes on, and the RFLAGS bits are
- * returned. Intel SDM 1, table 4-1 to 4-9 in SDM 2, 4.1 "imm8 control byte operation".
+ * returned (Intel SDM 2, 4.1: the control byte, the aggregations, and what invalid characters override).
  */
 
 import { CPU, CPU_WIDE } from '../layout';

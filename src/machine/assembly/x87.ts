@@ -18,14 +18,16 @@ import {
   CPU_X87,
 } from '../layout';
 import { EXCEPTIONS, setRoundedUp } from './float/state';
+import { TOP_BIT } from './float/wide';
 import { deliverInvalid, FINITE, QUIET_BIT, unpack } from './float/x87-format';
 import { C0, C1, C2, C3, setConditions } from './float/x87-mode';
 import { x87StackFault } from './float/x87-state';
-import { TOP_BIT } from './float/wide';
 import { noteCode, translate } from './paging';
 
 const ERROR_SUMMARY = 1 << 7;
 const BUSY = 1 << 15;
+/** For `translate`. */
+const FETCH = 2;
 const TOP_MASK = 7 << 11;
 
 /** Bits of the control word that hold what is loaded; bit 6 always reads as one, the others as zero. */
@@ -96,6 +98,26 @@ export function x87Initialize(): void {
   store<u16>(CPU + CPU_FPU_OPCODE, 0);
   store<u64>(CPU + CPU_FPU_IP, 0);
   store<u64>(CPU + CPU_FPU_DP, 0);
+}
+
+/**
+ * Keeps the opcode of the instruction at the instruction pointer: the low bits of its first byte, and ModRM. The bytes
+ * are fetched again, past the prefixes; they were there a moment ago, so what cannot be fetched now is of no interest.
+ */
+export function x87NoteOpcode(): void {
+  let address = load<i64>(CPU + CPU_FPU_IP);
+  let first: u32 = 0;
+  for (let n = 0; n < 15; n++) {
+    const host = translate(i32(address), i32(address >> 32), FETCH);
+    if (host === 0) return;
+    const byte = u32(load<u8>(host));
+    if (first !== 0) {
+      store<u16>(CPU + CPU_FPU_OPCODE, u16(((first & 7) << 8) | byte));
+      return;
+    }
+    if (byte >= 0xd8 && byte <= 0xdf) first = byte;
+    address++;
+  }
 }
 
 /** Two bits for each physical register: 0 valid, 1 zero, 2 special, 3 empty. */

@@ -201,7 +201,7 @@ export class CodeCache {
     memory.view.setUint32(first + REC_DISPLACEMENT, next, true);
     decoder.decode(buffer, 16, offset, page.long, first + RECORD_SIZE);
     // What follows lies in the next page, at an offset that only the instruction's length tells.
-    this.pseudo(first + 2 * RECORD_SIZE, PSEUDO_STOP, offset + decoder.length, 0);
+    this.pseudo(first + 2 * RECORD_SIZE, PSEUDO_NEXT_PAGE, offset + decoder.length, 0);
     this.markLines(page.mfn, offset, here);
     const nextMfn = (next - memory.framesBase) / PAGE_SIZE;
     this.markLines(nextMfn, 0, decoder.length - here);

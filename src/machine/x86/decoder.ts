@@ -44,7 +44,12 @@ interface Candidate {
   readonly fixedSize: number;
   /** An opcode without a register in it that shares its byte with one that has: NOP and XCHG rAX. */
   readonly excludesRexB: boolean;
+  /** ModRM.mod does not matter: MOV to and from control and debug registers. */
+  readonly ignoresMod: boolean;
 }
+
+/** Bit n set: there is a control register n. */
+const CONTROL_REGISTERS = 0x11d;
 
 /** A prefix-constrained, a fully specified encoding is tried before a general one. */
 function specificity(d: Definition): number {
@@ -77,7 +82,13 @@ export class Decoder {
           (definition.operands.some((o) => /[vyz]$/.test(o)) || definition.options.sizes !== undefined
             ? 0
             : operandSizes(definition)[0]!);
-        list.push({ definition, sizes: operandSizes(definition), fixedSize: fixed, excludesRexB: false });
+        list.push({
+          definition,
+          sizes: operandSizes(definition),
+          fixedSize: fixed,
+          excludesRexB: false,
+          ignoresMod: definition.operands.some((o) => /^[CD]/.test(o)),
+        });
       }
     }
     for (const list of this.table) list?.sort((a, b) => specificity(b.definition) - specificity(a.definition));
@@ -183,7 +194,7 @@ export class Decoder {
       if (d.exact >= 0 && d.exact !== modrm) continue;
       if (d.digit >= 0 && d.digit !== ((modrm >> 3) & 7)) continue;
       if (d.rm === 'memory' && modrm >= 0xc0) continue;
-      if (d.rm === 'register' && modrm < 0xc0) continue;
+      if (d.rm === 'register' && modrm < 0xc0 && !candidate.ignoresMod) continue;
       if (candidate.excludesRexB && (rex & 1) !== 0) continue;
       const { prefix } = d;
       if (prefix !== undefined) {
@@ -194,7 +205,7 @@ export class Decoder {
       const narrow = opsize && prefix !== '66';
       if (candidate.fixedSize !== 0) size = candidate.fixedSize;
       else if (long && d.options.force64 === true) size = 8;
-      else if (long && d.options.default64 === true) size = narrow ? 2 : 8;
+      else if (long && d.options.default64 === true) size = narrow && (rex & 8) === 0 ? 2 : 8;
       else size = (rex & 8) !== 0 ? 8 : narrow && candidate.sizes.includes(2) ? 2 : 4;
       if (!candidate.sizes.includes(size)) continue;
       chosen = candidate;
@@ -220,7 +231,7 @@ export class Decoder {
     let displacement = 0;
     let ripRelative = false;
     let defaultSegment = DS;
-    const memory = d.rm !== 'none' && modrm >= 0 && modrm < 0xc0;
+    const memory = d.rm !== 'none' && modrm >= 0 && modrm < 0xc0 && !chosen.ignoresMod;
     if (d.hasModrm) {
       p++;
       if (memory) {
@@ -286,9 +297,12 @@ export class Decoder {
           if (((modrm >> 3) & 7) > 5) return undefinedHere();
           break;
         case 'C':
-        case 'D':
-          view.setInt32(record + REC_EXTRA, ((modrm >> 3) & 7) | ((rex & 4) << 1), true);
+        case 'D': {
+          const n = ((modrm >> 3) & 7) | ((rex & 4) << 1);
+          if (letter === 'C' ? ((CONTROL_REGISTERS >> n) & 1) === 0 : n > 7) return undefinedHere();
+          view.setInt32(record + REC_EXTRA, n, true);
           break;
+        }
         case 'F':
           view.setInt32(record + REC_EXTRA, modrm & 7, true);
           break;

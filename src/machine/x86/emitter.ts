@@ -95,8 +95,9 @@ export const CONDITION_NAMES = [
 
 export abstract class Emitter {
   readonly f: FunctionBuilder;
-  readonly shape: Shape;
   readonly support: SupportFunctions;
+  /** What is fixed of the instruction that is being emitted. */
+  shape: Shape;
 
   constructor(f: FunctionBuilder, shape: Shape, support: SupportFunctions) {
     this.f = f;
@@ -139,6 +140,8 @@ export abstract class Emitter {
   abstract effectiveOffset(): Expression;
   /** Segment-relative linear address for string instructions: the source's segment may be overridden. */
   abstract segmented(segment: 'source' | 'es' | 'stack', offset: Expression): Expression;
+  /** Address of this instruction, i64. */
+  abstract rip(): Expression;
   /** Address of the instruction after this one, i64. */
   abstract nextRip(): Expression;
 

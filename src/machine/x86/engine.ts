@@ -11,6 +11,7 @@
 import {
   CPU,
   CPU_BUDGET,
+  CPU_EXIT_ADDRESS,
   CPU_EXIT_ERROR,
   CPU_EXIT_RECORD,
   CPU_EXIT_VECTOR,
@@ -31,7 +32,8 @@ import type { Translator } from './guest-memory.ts';
 import { instructionSet } from './instructions/index.ts';
 import { buildInterpreter } from './interpreter.ts';
 import { PSEUDO_LINK, PSEUDO_STOP, PSEUDO_STRADDLE, REC_DISPLACEMENT, REC_HANDLER, REC_LINK, REC_OFFSET, REC_RUN, RECORD_SIZE } from './record.ts';
-import { FLAG_TF, VECTOR_DB } from './registers.ts';
+import { FLAG_TF, VECTOR_DB, VECTOR_GP, VECTOR_SS } from './registers.ts';
+import { addressedStack, isNonCanonical } from './stack-fault.ts';
 import { VcpuState } from './state.ts';
 import { exportedSignatures, supportModuleBytes } from './support-imports.ts';
 import { executeSystem, type SystemHooks } from './system.ts';
@@ -69,6 +71,7 @@ export class Engine implements Translator, FollowingPage {
   /** Nanoseconds that RDTSC reads when time is not virtual. */
   clock: { now(): number } = { now: () => 0 };
   private readonly support: SupportExports;
+  private readonly imports: WebAssembly.Imports;
   private readonly banks: TlbBanks;
   private readonly interpret: (record: number, budget: number) => number;
   private active: VcpuState | undefined;
@@ -79,12 +82,14 @@ export class Engine implements Translator, FollowingPage {
   private constructor(
     memory: MachineMemory,
     options: EngineOptions,
-    support: SupportExports,
+    imports: WebAssembly.Imports,
     variants: VariantTable,
     decoder: Decoder,
     interpret: (record: number, budget: number) => number,
   ) {
     this.memory = memory;
+    this.imports = imports;
+    const support = imports['support'] as unknown as SupportExports;
     this.support = support;
     this.variants = variants;
     this.decoder = decoder;
@@ -122,11 +127,12 @@ export class Engine implements Translator, FollowingPage {
       exportedSignatures(supportBytes),
       memory.wasm.buffer.byteLength / 65536,
     );
-    const instance = await WebAssembly.instantiate(interpreter, { ...imports, support: exports });
+    const linked: WebAssembly.Imports = { ...imports, support: exports };
+    const instance = await WebAssembly.instantiate(interpreter, linked);
     engine = new Engine(
       memory,
       options,
-      exports as unknown as SupportExports,
+      linked,
       variants,
       decoder,
       instance.instance.exports['run'] as (record: number, budget: number) => number,
@@ -194,6 +200,7 @@ export class Engine implements Translator, FollowingPage {
     if ((memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_TF) !== 0) return this.singleStep(budget);
     const budgetWord = (CPU + CPU_BUDGET) >> 2;
     memory.u32[budgetWord] = budget;
+    memory.i32[(CPU + CPU_EXIT_ADDRESS + 4) >> 2] = 0;
     let stopped = 0;
     let generation = 0;
     for (;;) {
@@ -219,8 +226,9 @@ export class Engine implements Translator, FollowingPage {
           if (memory.u32[budgetWord] === 0) return Exit.Budget;
           continue;
         }
-        return outcome;
+        return outcome === Exit.Exception ? this.exception() : outcome;
       }
+      if (kind === Exit.Exception) return this.exception();
       if (kind !== Exit.Decode) return kind as Exit;
       if ((memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_TF) !== 0) {
         return this.singleStep(memory.u32[budgetWord]!);
@@ -229,6 +237,17 @@ export class Engine implements Translator, FollowingPage {
       generation = this.codeCache.generation;
       if (memory.u32[budgetWord] === 0) return Exit.Budget;
     }
+  }
+
+  /** An exception is noted; a non-canonical address used as a stack address is told from others here. */
+  private exception(): Exit {
+    const { memory, cpu } = this;
+    if (cpu.exitVector === VECTOR_GP && isNonCanonical(memory)) {
+      const record = memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!;
+      const variant = this.variantAt(record);
+      if (variant !== undefined && addressedStack(memory, record, variant)) return this.raise(VECTOR_SS, 0);
+    }
+    return Exit.Exception;
   }
 
   /** With RFLAGS.TF set, each instruction ends in a #DB trap (Intel SDM 3B, 17.3.1.4). */
@@ -354,6 +373,11 @@ export class Engine implements Translator, FollowingPage {
   /** The variant of a record's handler, for TypeScript that executes or explains an instruction. */
   variantAt(record: HostAddress): Variant | undefined {
     return this.variants.variant(this.memory.view.getUint16(record + REC_HANDLER, true));
+  }
+
+  /** Instantiates a generated module: its memory, support functions and engine calls are this engine's. */
+  async link(module: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Exports> {
+    return (await WebAssembly.instantiate(module, this.imports)).instance.exports;
   }
 
   /** Notes an exception as generated code would. */

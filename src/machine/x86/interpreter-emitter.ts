@@ -202,11 +202,11 @@ export class InterpreterEmitter extends Emitter {
     return this.inSlot(i32(slot), offset);
   }
 
+  rip(): Expression {
+    return add(load64(BASE, CPU + REG_PAGE), load64From16U(this.record, REC_OFFSET));
+  }
   nextRip(): Expression {
-    const next = add(
-      add(load64(BASE, CPU + REG_PAGE), load64From16U(this.record, REC_OFFSET)),
-      load64From8U(this.record, REC_LENGTH),
-    );
+    const next = add(this.rip(), load64From8U(this.record, REC_LENGTH));
     return this.shape.long ? next : and(next, i64(0xffffffff));
   }
 

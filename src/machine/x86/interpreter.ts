@@ -196,7 +196,7 @@ export function buildInterpreter(
                   // NEXT_PAGE
                   () => {
                     accountBefore();
-                    f.set(target, add(load64(BASE, CPU + REG_PAGE), i64(4096)));
+                    f.set(target, here());
                     f.br(lookup);
                   },
                   // STRADDLE: the next page must still map the frame that the instruction was decoded from

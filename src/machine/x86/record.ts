@@ -43,7 +43,7 @@ export const RUN_LIMIT = 200;
 /** Handlers that stand for no instruction; they come first in the handler numbering. */
 export const PSEUDO_STOP = 0; // leave: decoding must go on at this record's offset
 export const PSEUDO_LINK = 1; // fall through to the record in REC_LINK
-export const PSEUDO_NEXT_PAGE = 2; // fall through to the first byte of the next page
+export const PSEUDO_NEXT_PAGE = 2; // fall through to this record's offset, which lies in the next page
 export const PSEUDO_STRADDLE = 3; // go on if the next page still maps the frame in REC_DISPLACEMENT (a host address)
 export const PSEUDO_UNDEFINED = 4; // raise #UD
 export const PSEUDO_TOO_LONG = 5; // raise #GP(0): more than 15 bytes

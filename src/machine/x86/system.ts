@@ -254,6 +254,9 @@ class SystemInstruction {
     return host;
   }
   private read(address: bigint, size: number): bigint {
+    if (size === 8 && (address & 0xfffn) <= 0xff8n) {
+      return this.host.memory.view.getBigUint64(this.translate(address, false), true);
+    }
     let value = 0n;
     for (let i = size - 1; i >= 0; i--) {
       value = (value << 8n) | BigInt(this.host.memory.u8[this.translate(address + BigInt(i), false)]!);

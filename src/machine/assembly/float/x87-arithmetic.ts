@@ -116,6 +116,7 @@ export function f80Divide(destination: i32, a: i32, b: i32): void {
       deliverInvalid(destination);
       return;
     }
+    retract(DENORMAL);
     raise(ZERO_DIVIDE);
     deliverInfinity(destination, negative);
     return;

@@ -135,7 +135,8 @@ function remainder(destination: i32, a: i32, b: i32, nearest: bool): void {
   const aSignificand = significand;
   const aDenormal = denormal;
   const bKind = unpack(b);
-  setConditions(C0 | C2 | C3, 0);
+  // An invalid operation leaves the quotient's bits as they were.
+  setConditions(C2, 0);
   if (deliverNaNs(destination, a, aKind, b, bKind)) return;
   if (aKind === INFINITY || (bKind === FINITE && significand === 0)) {
     deliverInvalid(destination);
@@ -144,6 +145,7 @@ function remainder(destination: i32, a: i32, b: i32, nearest: bool): void {
   raiseDenormal(aDenormal || denormal);
   if (stopped()) return;
   if (aSignificand === 0) {
+    setConditions(C0 | C2 | C3, 0);
     deliverCopy(destination, a);
     return;
   }

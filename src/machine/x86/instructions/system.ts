@@ -100,7 +100,7 @@ export function defineSystem(set: InstructionSet): void {
   set.define('SYSCALL', '0F 05', '', (c) => c.exit(Exit.Syscall), ends);
   set.define('SYSENTER', '0F 34', '', (c) => c.exit(Exit.Sysenter), ends);
   set.define('CPUID', '0F A2', '', (c) => c.exit(Exit.Cpuid), ends);
-  set.define('VMCALL', '0F 01 =C1', '', (c) => c.exitAt(Exit.Vmcall), ends);
+  set.define('VMCALL', 'NP 0F 01 =C1', '', (c) => c.exitAt(Exit.Vmcall), ends);
   set.define('VMMCALL', '0F 01 =D9', '', (c) => c.exitAt(Exit.Vmcall), ends);
   set.define('RDTSC', '0F 31', '', readTimeStamp(false), { budget: true });
   set.define('RDTSCP', '0F 01 =F9', '', readTimeStamp(true), { budget: true });

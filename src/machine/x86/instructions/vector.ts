@@ -6,8 +6,6 @@
  */
 import {
   type Expression,
-  F32,
-  F64,
   I32,
   I64,
   shuffle,
@@ -148,7 +146,6 @@ export interface FloatLanes {
   readonly eq: Binary;
   readonly lt: Binary;
   readonly gt: Binary;
-  readonly le: Binary;
   readonly ge: Binary;
   readonly abs: Unary;
   readonly sqrt: Unary;
@@ -159,13 +156,11 @@ export interface FloatLanes {
   readonly splat: Unary;
 }
 
-export const f32x4: FloatLanes & { readonly lane: (a: Expression, lane: number) => Expression } = {
+export const f32x4: FloatLanes = {
   splat: unary(19),
-  lane: extract(31, F32),
   eq: binary(65),
   lt: binary(67),
   gt: binary(68),
-  le: binary(69),
   ge: binary(70),
   abs: unary(224),
   sqrt: unary(227),
@@ -175,13 +170,11 @@ export const f32x4: FloatLanes & { readonly lane: (a: Expression, lane: number) 
   div: binary(231),
 };
 
-export const f64x2: FloatLanes & { readonly lane: (a: Expression, lane: number) => Expression } = {
+export const f64x2: FloatLanes = {
   splat: unary(20),
-  lane: extract(33, F64),
   eq: binary(71),
   lt: binary(73),
   gt: binary(74),
-  le: binary(75),
   ge: binary(76),
   abs: unary(236),
   sqrt: unary(239),
@@ -206,7 +199,6 @@ export const convert = {
 };
 
 export const bits = {
-  not: unary(77),
   and: binary(78),
   /** a and not b. */
   andNot: binary(79),

@@ -40,6 +40,7 @@ import { callSupport, type Emitter, type Semantics } from '../emitter.ts';
 import { BLOCKED_X87, fpuGuard, raisePendingFloat } from './sse-operands.ts';
 
 const C1 = 1 << 9;
+const ERROR_SUMMARY = 1 << 7;
 
 /** A register of the stack: its physical number, and where it lies. */
 export interface StackRegister {
@@ -69,7 +70,9 @@ export function waiting(body: Semantics): Semantics {
 export function operation(body: Semantics): Semantics {
   return waiting((c) => {
     body(c);
-    c.setState64(CPU_FPU_IP, c.nextRip());
+    c.setState64(CPU_FPU_IP, c.rip());
+    // The opcode is kept only of an instruction with an unmasked exception (Intel SDM 1, 8.1.9.1).
+    c.f.if(and(c.state32(CPU_FPU_CONTROL), i32(ERROR_SUMMARY << 16)), () => run(c, 'x87NoteOpcode'));
   });
 }
 

@@ -1,0 +1,417 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PAGING_LONG, PAGING_NX, PAGING_ON } from '../layout.ts';
+import { PAGE_SIZE } from '../memory.ts';
+import { RAX, RBP, RBX, RCX, RDI, RSI, RSP } from './registers.ts';
+import { PAGE_NX, PAGE_RO, PAGE_RW, PAGE_SUPERVISOR, TestMachine } from './testing/machine.ts';
+
+const CODE = 0x400000;
+const DATA = 0x600000;
+const INT3 = { exit: 'interrupt', vector: 3 };
+const pageFault = (error: number, address: number) => ({ exit: 'exception', vector: 14, error, address });
+
+/** A machine with a page of code and two writable pages of data. */
+async function machineWithCode(hex: string): Promise<TestMachine> {
+  const machine = await TestMachine.create();
+  machine.mapNew(CODE, PAGE_RW, 2);
+  machine.mapNew(DATA, PAGE_RW, 2);
+  machine.code(CODE, hex);
+  machine.cpu.setRegNumber(RBX, DATA);
+  machine.cpu.setRegNumber(RSP, DATA + PAGE_SIZE);
+  return machine;
+}
+
+// ------------------------------------------------------------------ page faults
+
+test('a store that crosses into a missing page leaves nothing behind', async () => {
+  const m = await machineWithCode('48 89 43 fc cc'); // mov [rbx-4], rax
+  m.unmap(DATA + PAGE_SIZE);
+  m.cpu.setRegNumber(RAX, -1);
+  m.cpu.setRegNumber(RBX, DATA + PAGE_SIZE);
+  assert.deepEqual(m.run(CODE), pageFault(6, DATA + PAGE_SIZE));
+  assert.equal(m.cpu.rip, CODE);
+  assert.equal(m.bytes(DATA + PAGE_SIZE - 4, 4), '00 00 00 00');
+  m.mapNew(DATA + PAGE_SIZE, PAGE_RW);
+  assert.deepEqual(m.run(), INT3);
+  assert.equal(m.bytes(DATA + PAGE_SIZE - 4, 8), 'ff ff ff ff ff ff ff ff');
+});
+
+test('a read-modify-write of a read-only page changes neither memory nor flags nor registers', async () => {
+  for (const code of [
+    '01 03', // add [rbx], eax
+    'f0 0f c1 03', // lock xadd [rbx], eax
+    '87 03', // xchg [rbx], eax
+    'd1 23', // shl dword [rbx], 1
+    'd3 23', // shl dword [rbx], cl, a count of zero
+    'f0 0f b1 0b', // lock cmpxchg [rbx], ecx, not equal
+    '0f ab 03', // bts [rbx], eax
+    'ff 03', // inc dword [rbx]
+  ]) {
+    const m = await machineWithCode(`${code} cc`);
+    m.memory.write32(m.physical(DATA), 0x55);
+    m.map(DATA, m.physical(DATA) / PAGE_SIZE, PAGE_RO);
+    m.cpu.setRegNumber(RAX, 3);
+    m.cpu.setRegNumber(RCX, 0);
+    m.cpu.rflags = 0xad7;
+    const before = m.state();
+    assert.deepEqual(m.run(CODE), pageFault(7, DATA), code);
+    assert.equal(m.state(), before.replace(/rip=\w+/, `rip=${CODE.toString(16)}`), code);
+    assert.equal(m.bytes(DATA, 4), '55 00 00 00', code);
+    assert.equal(m.used(DATA), '', code);
+  }
+});
+
+test('rep movs stops exactly where the missing page begins and goes on from there', async () => {
+  const m = await machineWithCode('f3 48 a5 cc'); // rep movsq
+  m.mapNew(0x700000, PAGE_RW, 2);
+  m.unmap(0x701000);
+  m.memory.fill(m.physical(DATA), 0x5a, PAGE_SIZE);
+  m.cpu.setRegNumber(RSI, DATA);
+  m.cpu.setRegNumber(RDI, 0x701000 - 24);
+  m.cpu.setRegNumber(RCX, 10);
+  assert.deepEqual(m.run(CODE), pageFault(6, 0x701000));
+  assert.equal(m.cpu.rip, CODE);
+  assert.deepEqual([m.cpu.reg(RCX), m.cpu.reg(RSI), m.cpu.reg(RDI)], [7, DATA + 24, 0x701000]);
+  m.mapNew(0x701000, PAGE_RW);
+  assert.deepEqual(m.run(), INT3);
+  assert.deepEqual([m.cpu.reg(RCX), m.cpu.reg(RSI), m.cpu.reg(RDI)], [0, DATA + 80, 0x701000 + 56]);
+});
+
+test('an instruction that faults on the stack leaves rsp alone', async () => {
+  for (const code of [
+    '50', // push rax
+    '68 01 00 00 00', // push 1
+    '9c', // pushf
+    'e8 10 00 00 00', // call
+    'ff d3', // call rbx
+    'c8 10 00 00', // enter 16, 0
+    'c8 10 00 03', // enter 16, 3
+    '58', // pop rax
+    '8f 03', // pop qword [rbx]
+    '9d', // popf
+    'c3', // ret
+    'c9', // leave
+  ]) {
+    const m = await machineWithCode(code);
+    m.cpu.setRegNumber(RSP, 0x500000);
+    m.cpu.setRegNumber(RBP, 0x500800);
+    const before = m.state();
+    const ending = m.run(CODE);
+    assert.equal(ending.vector, 14, code);
+    assert.equal(m.state(), before.replace(/rip=\w+/, `rip=${CODE.toString(16)}`), code);
+  }
+});
+
+test('a pop whose destination cannot be written does not move the stack pointer', async () => {
+  const m = await machineWithCode('8f 03'); // pop qword [rbx]
+  m.map(DATA, m.physical(DATA) / PAGE_SIZE, PAGE_RO);
+  m.cpu.setRegNumber(RSP, DATA + PAGE_SIZE);
+  assert.deepEqual(m.run(CODE), pageFault(7, DATA));
+  assert.equal(m.cpu.reg(RSP), DATA + PAGE_SIZE);
+});
+
+test('error codes tell presence, write, user and fetch', async () => {
+  const m = await machineWithCode('8b 03 cc 00 00 00 00 00 89 03 cc'); // mov eax, [rbx]; mov [rbx], eax at +8
+  const load = CODE;
+  const store = CODE + 8;
+  m.cpu.setRegNumber(RBX, 0x500000);
+  assert.deepEqual(m.run(load), pageFault(4, 0x500000));
+  assert.deepEqual(m.run(store), pageFault(6, 0x500000));
+  m.mapNew(0x500000, PAGE_SUPERVISOR);
+  assert.deepEqual(m.run(load), pageFault(5, 0x500000));
+  assert.deepEqual(m.run(store), pageFault(7, 0x500000));
+  assert.deepEqual(m.run(0x500000), pageFault(0x15, 0x500000));
+  assert.deepEqual(m.run(0x501000), pageFault(0x14, 0x501000));
+  m.map(0x500000, m.physical(0x500000) / PAGE_SIZE, PAGE_RW | PAGE_NX);
+  assert.deepEqual(m.run(load), INT3);
+  assert.deepEqual(m.run(0x500123), pageFault(0x15, 0x500123));
+
+  m.ring(0);
+  m.map(0x500000, m.physical(0x500000) / PAGE_SIZE, PAGE_RO);
+  assert.deepEqual(m.run(store), pageFault(3, 0x500000));
+  m.paging(PAGING_ON | PAGING_LONG | PAGING_NX);
+  assert.deepEqual(m.run(store), INT3, 'without CR0.WP ring 0 writes everywhere');
+  m.paging(PAGING_ON | PAGING_LONG);
+  m.map(0x500000, m.physical(0x500000) / PAGE_SIZE, PAGE_RW | PAGE_NX);
+  assert.deepEqual(m.run(load), pageFault(9, 0x500000), 'without EFER.NXE bit 63 is reserved');
+});
+
+test('accessed and dirty bits are set by what an access did, at every level, and not before', async () => {
+  const m = await machineWithCode('8b 03 cc 00 00 00 00 00 89 03 cc');
+  assert.deepEqual([m.used(CODE), m.used(DATA)], ['', '']);
+  m.run(CODE);
+  assert.deepEqual([m.used(CODE), m.used(DATA), m.used(DATA + PAGE_SIZE)], ['A', 'A', '']);
+  assert.deepEqual(
+    [2, 3, 4].map((level) => m.used(DATA, level)),
+    ['A', 'A', 'A'],
+  );
+  m.run(CODE + 8);
+  assert.equal(m.used(DATA), 'AD');
+  assert.deepEqual(
+    [2, 3, 4].map((level) => m.used(DATA, level)),
+    ['A', 'A', 'A'],
+  );
+});
+
+test('a large page maps two mebibytes', async () => {
+  const m = await machineWithCode('8b 03 cc');
+  m.map(0x40000000, 512, PAGE_RW | 0x80, 2);
+  m.memory.write32(513 * PAGE_SIZE + 0x10, 0x1234);
+  m.cpu.setRegNumber(RBX, 0x40001010);
+  assert.deepEqual(m.run(CODE), INT3);
+  assert.equal(m.cpu.reg(RAX), 0x1234);
+  assert.equal(m.used(0x40000000, 2), 'A');
+});
+
+test('a non-canonical address is #GP(0), and #SS(0) through the stack pointer or the frame pointer', async () => {
+  const general = { exit: 'exception', vector: 13, error: 0 };
+  const stack = { exit: 'exception', vector: 12, error: 0 };
+  for (const [code, ending] of [
+    ['8b 03', general], // mov eax, [rbx]
+    ['89 03', general], // mov [rbx], eax
+    ['a4', general], // movsb
+    ['8b 45 00', stack], // mov eax, [rbp]
+    ['8b 04 24', stack], // mov eax, [rsp]
+    ['42 8b 44 25 00', stack], // mov eax, [rbp+r12]
+    ['8b 44 2b 00', general], // mov eax, [rbx+rbp]
+    ['41 8b 45 00', general], // mov eax, [r13]
+    ['64 8b 45 00', general], // mov eax, fs:[rbp]
+    ['50', stack], // push rax
+    ['58', stack], // pop rax
+    ['c3', stack], // ret
+    ['e8 00 00 00 00', stack], // call
+    ['9c', stack], // pushf
+    ['c9', stack], // leave
+  ] as const) {
+    const m = await machineWithCode(code);
+    for (const n of [RBX, RSP, RBP, RSI, RDI, 13]) m.cpu.setReg(n, 0x1000, 0x8000);
+    assert.deepEqual(m.run(CODE), ending, code);
+    assert.equal(m.cpu.rip, CODE, code);
+  }
+});
+
+test('the last instruction of a page may need the next one, and faults at its first byte', async () => {
+  const at = CODE + PAGE_SIZE - 2;
+  const m = await machineWithCode('90');
+  m.code(at, 'b8 78 56 34 12 cc'); // mov eax, 0x12345678
+  const second = m.physical(CODE + PAGE_SIZE) / PAGE_SIZE;
+  m.unmap(CODE + PAGE_SIZE);
+  assert.deepEqual(m.run(at), pageFault(0x14, CODE + PAGE_SIZE));
+  assert.equal(m.cpu.rip, at);
+  m.map(CODE + PAGE_SIZE, second, PAGE_RW | PAGE_NX);
+  assert.deepEqual(m.run(at), pageFault(0x15, CODE + PAGE_SIZE));
+  m.map(CODE + PAGE_SIZE, second, PAGE_RW);
+  assert.deepEqual(m.run(at), INT3);
+  assert.equal(m.cpu.reg(RAX), 0x12345678);
+});
+
+test('an instruction across two pages follows the second one when it is mapped anew', async () => {
+  const at = CODE + PAGE_SIZE - 2;
+  const m = await machineWithCode('90');
+  m.code(at, 'b8 78 56 34 12 cc');
+  m.mapNew(0x500000, PAGE_RW);
+  m.code(0x500000, '99 99 99 cc');
+  assert.deepEqual(m.run(at), INT3);
+  assert.equal(m.cpu.reg(RAX), 0x12345678);
+  m.map(CODE + PAGE_SIZE, m.physical(0x500000) / PAGE_SIZE, PAGE_RW);
+  assert.deepEqual(m.run(at), INT3);
+  assert.equal(m.cpu.reg(RAX), 0x99999978);
+  m.unmap(CODE + PAGE_SIZE);
+  assert.deepEqual(m.run(at), pageFault(0x14, CODE + PAGE_SIZE));
+  assert.equal(m.cpu.rip, at);
+});
+
+// ------------------------------------------------------------------ code that changes
+
+test('a store to the very next instruction takes effect', async () => {
+  // mov byte [rip+1], 0x2a (the immediate below); mov al, 0; int3
+  const m = await machineWithCode('c6 05 01 00 00 00 2a b0 00 cc');
+  for (let i = 0; i < 2; i++) {
+    m.cpu.setRegNumber(RAX, 0);
+    assert.deepEqual(m.run(CODE), INT3);
+    assert.equal(m.cpu.reg(RAX), 0x2a);
+    m.memory.write8(m.physical(CODE + 8), 0);
+  }
+});
+
+test('a loop may rewrite its own body', async () => {
+  // loop: add eax, 1 (83 c0 01); inc byte [rip-7] (the 01); dec ecx; jnz loop; int3
+  const m = await machineWithCode('83 c0 01 fe 05 f9 ff ff ff ff c9 75 f3 cc');
+  m.cpu.setRegNumber(RAX, 0);
+  m.cpu.setRegNumber(RCX, 5);
+  assert.deepEqual(m.run(CODE), INT3);
+  assert.equal(m.cpu.reg(RAX), 1 + 2 + 3 + 4 + 5);
+});
+
+test('a store elsewhere in the page of the running code reaches it later', async () => {
+  // mov byte [rbx+0x801], 7; jmp +0x7f9 → CODE + 0x800: mov al, imm8; int3
+  const m = await machineWithCode('c6 83 01 08 00 00 07 e9 f4 07 00 00');
+  m.code(CODE + 0x800, 'b0 01 cc');
+  m.cpu.setRegNumber(RBX, CODE);
+  assert.deepEqual(m.run(CODE + 0x800), INT3);
+  assert.equal(m.cpu.regLow(RAX), 1);
+  assert.deepEqual(m.run(CODE), INT3);
+  assert.equal(m.cpu.regLow(RAX), 7);
+});
+
+test('a store to the second page changes an instruction that crosses into it', async () => {
+  const at = CODE + PAGE_SIZE - 2;
+  const m = await machineWithCode('89 0b e9 f7 0f 00 00'); // mov [rbx], ecx; jmp to it
+  m.code(at, 'b8 78 56 34 12 cc');
+  assert.deepEqual(m.run(at), INT3);
+  m.cpu.setRegNumber(RBX, CODE + PAGE_SIZE);
+  m.cpu.setReg(RCX, 0xcc223344 | 0, 0);
+  assert.deepEqual(m.run(CODE), INT3);
+  assert.equal(m.cpu.regLow(RAX), 0x22334478);
+});
+
+test('code that is mapped at two addresses changes at both', async () => {
+  const m = await machineWithCode('b0 01 cc');
+  m.map(0x500000, m.physical(CODE) / PAGE_SIZE, PAGE_RW);
+  m.code(CODE + PAGE_SIZE, 'c6 43 01 09 cc'); // mov byte [rbx+1], 9
+  assert.deepEqual(m.run(CODE), INT3);
+  assert.deepEqual(m.run(0x500000), INT3);
+  assert.equal(m.cpu.regLow(RAX), 1);
+  m.cpu.setRegNumber(RBX, 0x500000);
+  assert.deepEqual(m.run(CODE + PAGE_SIZE), INT3);
+  assert.deepEqual(m.run(CODE), INT3);
+  assert.equal(m.cpu.regLow(RAX), 9);
+  m.cpu.setRegNumber(RAX, 0);
+  assert.deepEqual(m.run(0x500000), INT3);
+  assert.equal(m.cpu.regLow(RAX), 9);
+});
+
+test('a write from outside the processor changes code that has run', async () => {
+  const m = await machineWithCode('b8 01 00 00 00 cc 90 90');
+  assert.deepEqual(m.run(CODE), INT3);
+  m.memory.write32(m.physical(CODE), 0x00005db8);
+  assert.deepEqual(m.run(CODE), INT3);
+  assert.equal(m.cpu.regLow(RAX), 0x5d);
+});
+
+test('rep movs and rep stos over code that has run change it, wherever in the page they begin', async () => {
+  for (const start of [0x000, 0x200, 0x2c0, 0x2f8]) {
+    const m = await machineWithCode('f3 48 a5 cc'); // rep movsq
+    m.code(CODE + 8, 'f3 48 ab cc'); // rep stosq
+    m.mapNew(0x500000, PAGE_RW);
+    m.code(0x500300, 'b0 01 cc');
+    assert.deepEqual(m.run(0x500300), INT3);
+    assert.equal(m.cpu.regLow(RAX), 1);
+    m.code(DATA + 0x300, 'b0 02 cc');
+    m.cpu.setRegNumber(RSI, DATA + start);
+    m.cpu.setRegNumber(RDI, 0x500000 + start);
+    m.cpu.setRegNumber(RCX, 0x80);
+    assert.deepEqual(m.run(CODE), INT3);
+    assert.deepEqual(m.run(0x500300), INT3);
+    assert.equal(m.cpu.regLow(RAX), 2, `movs from ${start.toString(16)}`);
+    m.cpu.setReg(RAX, 0xcccccccc | 0, 0xcccccccc | 0);
+    m.cpu.setRegNumber(RDI, 0x500000 + start);
+    m.cpu.setRegNumber(RCX, 0x80);
+    assert.deepEqual(m.run(CODE + 8), INT3);
+    m.cpu.setRegNumber(RAX, 0);
+    assert.deepEqual(m.run(0x500300), INT3);
+    assert.equal(m.cpu.regLow(RAX), 0, `stos from ${start.toString(16)}`);
+  }
+});
+
+test('a string instruction may overwrite what follows it', async () => {
+  const m = await machineWithCode('f3 aa b0 01 cc'); // rep stosb; mov al, 1
+  m.cpu.setRegNumber(RAX, 0xcc);
+  m.cpu.setRegNumber(RDI, CODE + 2);
+  m.cpu.setRegNumber(RCX, 16);
+  assert.deepEqual(m.run(CODE), INT3);
+  assert.equal(m.cpu.regLow(RAX), 0xcc);
+  assert.equal(m.cpu.rip, CODE + 3);
+});
+
+// ------------------------------------------------------------------ budgets
+
+/** Small numbers from a seed: a linear congruential generator's upper bits. */
+function numbers(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 4294967296) * below);
+  };
+}
+
+/** A program of straight code, forward jumps, calls, string moves and stores, repeated by an outer loop. */
+function randomProgram(seed: number): string {
+  const random = numbers(seed);
+  const blocks: string[] = [];
+  const byte = (n: number): string => (n & 0xff).toString(16).padStart(2, '0');
+  for (let i = 0; i < 30; i++) {
+    const a = random(3); // rax, rcx, rdx
+    const b = random(3);
+    const modrm = byte(0xc0 | (b << 3) | a);
+    const choices = [
+      `48 01 ${modrm}`, // add
+      `48 29 ${modrm}`, // sub
+      `0f af ${modrm}`, // imul
+      `48 11 ${modrm}`, // adc
+      `48 c1 ${byte(0xc0 | a)} 07`, // rol
+      `48 89 ${byte(0x43 | (a << 3))} ${byte(random(15) * 8)}`, // mov [rbx+n], reg
+      `48 03 ${byte(0x43 | (a << 3))} ${byte(random(15) * 8)}`, // add reg, [rbx+n]
+      `7${random(16).toString(16)} 03 48 ff ${byte(0xc0 | a)}`, // jcc over an inc
+      `50 5a`, // push rax; pop rdx
+      `e8 02 00 00 00 eb 04 48 31 ${modrm} c3`, // call; jmp over; xor; ret
+      // rep stosq: five into [rdi]
+      `51 57 b9 05 00 00 00 f3 48 ab 5f 59`,
+      // repe cmpsb, rsi and rdi apart
+      `51 57 56 b9 09 00 00 00 f3 a6 5e 5f 59`,
+      // rep movsb of nothing
+      `51 57 56 31 c9 f3 a4 5e 5f 59`,
+      `0f 9${random(16).toString(16)} c0`, // setcc al
+      // mov r8d, 3; again: dec r8d; jnz again
+      `41 b8 03 00 00 00 41 ff c8 75 fb`,
+    ];
+    blocks.push(choices[random(choices.length)]!);
+  }
+  const body = blocks.join(' ');
+  const length = body.split(' ').length;
+  const back = -(length + 9);
+  const displacement = [0, 8, 16, 24].map((shift) => byte(back >> shift)).join(' ');
+  // mov r15d, 7; body; dec r15d; jnz body (long); int3
+  return `41 bf 07 00 00 00 ${body} 41 ff cf 0f 85 ${displacement} cc`;
+}
+
+test('however a run is cut into budgets, the state and the count of instructions are the same', async () => {
+  for (let seed = 1; seed <= 12; seed++) {
+    const program = randomProgram(seed);
+    const outcomes: string[] = [];
+    for (const way of ['whole', 'single', 'random', 'whole again']) {
+      const random = numbers(seed + 77);
+      const m = await machineWithCode(program);
+      m.mapNew(0x700000, PAGE_RW);
+      m.cpu.setRegNumber(RDI, 0x700100);
+      m.cpu.setRegNumber(RSI, DATA + 0x20);
+      m.cpu.setRegNumber(RAX, seed * 7919);
+      m.cpu.rip = CODE;
+      let ending = { exit: 'budget' } as ReturnType<TestMachine['run']>;
+      let spent = 0;
+      while (ending.exit === 'budget') {
+        const budget = way === 'single' ? 1 : way === 'random' ? 1 + random(9) : 1e6;
+        const before = m.cpu.retired;
+        ending = m.run(m.cpu.rip, budget);
+        if (ending.exit === 'budget') {
+          assert.equal(m.cpu.retired - before, budget, `seed ${seed}: a spent budget is spent exactly`);
+        }
+        assert.ok(++spent < 1e5, `seed ${seed} ends`);
+      }
+      assert.deepEqual(ending, INT3);
+      outcomes.push(`${m.state()} ${m.bytes(DATA, 128)} ${m.bytes(0x700100, 64)}`);
+    }
+    assert.deepEqual(new Set(outcomes).size, 1, `seed ${seed}:\n${outcomes.join('\n')}`);
+  }
+});
+
+test('a repeated instruction of many iterations is cut by the budget and keeps its place', async () => {
+  const m = await machineWithCode('f3 aa cc'); // rep stosb
+  m.cpu.setRegNumber(RAX, 0x11);
+  m.cpu.setRegNumber(RDI, DATA);
+  m.cpu.setRegNumber(RCX, 5000);
+  assert.deepEqual(m.run(CODE, 100), { exit: 'budget' });
+  assert.deepEqual([m.cpu.rip, m.cpu.reg(RCX), m.cpu.reg(RDI), m.cpu.retired], [CODE, 4900, DATA + 100, 100]);
+  assert.deepEqual(m.run(CODE, 1e6), INT3);
+  assert.deepEqual([m.cpu.reg(RCX), m.cpu.reg(RDI), m.cpu.retired], [0, DATA + 5000, 5001]);
+});

@@ -1,0 +1,212 @@
+/**
+ * Runs the records of a form through the engine and hashes what comes out, word by word in the order of `generate.c`.
+ */
+
+import {
+  CPU,
+  CPU_FPU_CONTROL,
+  CPU_FPU_EMPTY,
+  CPU_FPU_STATUS,
+  CPU_FPU_TOP,
+  CPU_MXCSR,
+  CPU_REGS,
+  CPU_X87,
+  CPU_XMM,
+} from '../../layout.ts';
+import { MachineMemory } from '../../memory.ts';
+import { Engine } from '../engine.ts';
+import { Exit } from '../exits.ts';
+import { CS, DS, ES, SS } from '../registers.ts';
+import {
+  CODE,
+  CODE_PAGE,
+  codeTemplate,
+  definedFlags,
+  drawInputs,
+  type Form,
+  forgetPointers,
+  formLine,
+  Hash,
+  Registers,
+  seed,
+  WINDOW,
+  WINDOW_WORDS,
+} from './inputs.ts';
+
+export const RECORDS = 200;
+export const SHOWN = 2;
+const GROUP = 10;
+/** No instruction of a vector retires more; a `rep` counts each of its iterations. */
+const BUDGET = 64;
+
+/** What the processor answered to a form's records. */
+export interface Answer {
+  /** Over all records. */
+  readonly hash: string;
+  /** Four digits for each ten records. */
+  readonly groups: string;
+  /** The words of the first outcomes that differ from the inputs: ` name=hex …`. */
+  readonly shown: readonly string[];
+}
+
+type Visit = (name: string, index: number, now: number, before: number) => void;
+
+export class Replay {
+  private readonly engine: Engine;
+  private readonly memory: MachineMemory;
+  private readonly inputs = new Registers();
+  private readonly outputs = new Registers();
+  private outcome = 0;
+  private rip = 0;
+
+  private constructor(engine: Engine) {
+    this.engine = engine;
+    this.memory = engine.memory;
+  }
+
+  static async create(): Promise<Replay> {
+    const memory = new MachineMemory({ frames: 1024 });
+    const engine = await Engine.create(memory);
+    memory.fill(CODE_PAGE, 0xcc, 4096);
+    engine.cpu.cr0 = 0x10033;
+    engine.cpu.cr4 = 0x6b0;
+    return new Replay(engine);
+  }
+
+  /** Runs a form's records. `see`, if given, gets the differences between each record's outcome and its inputs. */
+  run(form: Form, records = RECORDS, see?: (record: number, text: string) => void): Answer {
+    const { cpu } = this.engine;
+    const total = new Hash();
+    let group = new Hash();
+    let groups = '';
+    const shown: string[] = [];
+    const template = codeTemplate(form);
+    cpu.setSegment(CS, form.long ? 0x33 : 0x23, form.long ? 0xa0fb : 0xc0fb, 0xffffffff, 0);
+    for (const segment of [ES, SS, DS]) {
+      cpu.setSegment(segment, 0x2b, 0xc0f3, 0xffffffff, 0);
+    }
+    cpu.cpl = 3;
+    seed(formLine(form));
+    this.inputs.general.fill(0);
+    const fixedCode = !template.includes(-1);
+    for (let record = 0; record < records; record++) {
+      drawInputs(form, template, this.inputs);
+      this.load(form, !fixedCode || record === 0);
+      this.execute(form);
+      this.eachWord(form, (_name, _index, now) => {
+        total.word(now);
+        group.word(now);
+      });
+      if (record < SHOWN || see !== undefined) {
+        let text = '';
+        this.eachWord(form, (name, index, now, before) => {
+          if ((now | 0) !== (before | 0))
+            text += ` ${name}${index < 0 ? '' : index}=${(now >>> 0).toString(16)}`;
+        });
+        if (record < SHOWN) shown.push(text);
+        see?.(record, text);
+      }
+      if (record % GROUP === GROUP - 1) {
+        groups += (group.a & 0xffff).toString(16).padStart(4, '0');
+        group = new Hash();
+      }
+    }
+    return { hash: total.text, groups, shown };
+  }
+
+  /** The inputs of a record in words, for a person. */
+  describe(form: Form, record: number): string {
+    seed(formLine(form));
+    this.inputs.general.fill(0);
+    const template = codeTemplate(form);
+    for (let i = 0; i <= record; i++) drawInputs(form, template, this.inputs);
+    const { general, flags, code, codeLength, mxcsr, control, status, tags } = this.inputs;
+    const hex = (n: number): string => (n >>> 0).toString(16).padStart(8, '0');
+    const names = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' ');
+    const registers = names.map((n, i) => `${n}=${hex(general[i * 2 + 1]!)}${hex(general[i * 2]!)}`);
+    const bytes = [...code.subarray(0, codeLength)].map((b) => b.toString(16).padStart(2, '0')).join(' ');
+    const fpu =
+      form.fpu === '--' ? '' : ` mxcsr=${hex(mxcsr)} fcw=${hex(control)} fsw=${hex(status)} ftw=${hex(tags)}`;
+    return `code ${bytes}; ${registers.join(' ')} flags=${hex(flags)}${fpu}`;
+  }
+
+  private load(form: Form, withCode: boolean): void {
+    const { inputs, memory, engine } = this;
+    const { i32, u8, view } = memory;
+    if (withCode) {
+      const bytes = new Uint8Array(16).fill(0xcc);
+      bytes.set(inputs.code.subarray(0, inputs.codeLength));
+      memory.writeBytes(CODE, bytes);
+    }
+    i32.set(inputs.general, (CPU + CPU_REGS) >> 2);
+    engine.cpu.rflags = inputs.flags | 0x202;
+    engine.cpu.rip = CODE;
+    i32.set(inputs.memory, (memory.framesBase + WINDOW) >> 2);
+    if (form.fpu[0] !== '-') {
+      i32.set(inputs.xmm, (CPU + CPU_XMM) >> 2);
+      i32[(CPU + CPU_MXCSR) >> 2] = inputs.mxcsr;
+    }
+    if (form.fpu[1] === '-') return;
+    const top = (inputs.status >> 11) & 7;
+    view.setUint16(CPU + CPU_FPU_CONTROL, inputs.control, true);
+    view.setUint16(CPU + CPU_FPU_STATUS, inputs.status & ~0x3800, true);
+    view.setUint32(CPU + CPU_FPU_TOP, top, true);
+    u8[CPU + CPU_FPU_EMPTY] = ~inputs.tags;
+    for (let i = 0; i < 8; i++) {
+      const at = CPU + CPU_X87 + ((top + i) & 7) * 16;
+      view.setInt32(at, inputs.x87[3 * i]!, true);
+      view.setInt32(at + 4, inputs.x87[3 * i + 1]!, true);
+      view.setUint16(at + 8, inputs.x87[3 * i + 2]!, true);
+    }
+  }
+
+  private execute(form: Form): void {
+    const { engine, outputs, memory, inputs } = this;
+    const { cpu } = engine;
+    const { i32, u8, view } = memory;
+    const exit = engine.run(BUDGET);
+    this.outcome = exit === Exit.Exception || exit === Exit.Interrupt ? cpu.exitVector : 0x100 + exit;
+    this.rip = (cpu.rip - CODE) | 0;
+    outputs.general.set(i32.subarray((CPU + CPU_REGS) >> 2, ((CPU + CPU_REGS) >> 2) + 32));
+    outputs.flags = cpu.rflags & definedFlags(form, inputs);
+    const window = (memory.framesBase + WINDOW) >> 2;
+    outputs.memory.set(i32.subarray(window, window + WINDOW_WORDS));
+    forgetPointers(form, outputs.memory);
+    if (form.fpu[0] !== '-') {
+      outputs.xmm.set(i32.subarray((CPU + CPU_XMM) >> 2, ((CPU + CPU_XMM) >> 2) + 64));
+      outputs.mxcsr = i32[(CPU + CPU_MXCSR) >> 2]!;
+    }
+    if (form.fpu[1] === '-') return;
+    const top = view.getUint32(CPU + CPU_FPU_TOP, true) & 7;
+    outputs.control = view.getUint16(CPU + CPU_FPU_CONTROL, true);
+    outputs.status = ((view.getUint16(CPU + CPU_FPU_STATUS, true) & ~0x3800) | (top << 11)) & form.status;
+    outputs.tags = ~u8[CPU + CPU_FPU_EMPTY]! & 0xff;
+    for (let i = 0; i < 8; i++) {
+      const at = CPU + CPU_X87 + ((top + i) & 7) * 16;
+      outputs.x87[3 * i] = view.getInt32(at, true);
+      outputs.x87[3 * i + 1] = view.getInt32(at + 4, true);
+      outputs.x87[3 * i + 2] = view.getUint16(at + 8, true);
+    }
+  }
+
+  private eachWord(form: Form, visit: Visit): void {
+    const { inputs, outputs } = this;
+    visit('outcome', -1, this.outcome, 3);
+    visit('rip', -1, this.rip, 0);
+    for (let n = 0; n < (form.long ? 16 : 8); n++) {
+      visit('r', 2 * n, outputs.general[2 * n]!, inputs.general[2 * n]!);
+      if (form.long) visit('r', 2 * n + 1, outputs.general[2 * n + 1]!, inputs.general[2 * n + 1]!);
+    }
+    visit('flags', -1, outputs.flags, inputs.flags & definedFlags(form, inputs));
+    for (let i = 0; i < WINDOW_WORDS; i++) visit('m', i, outputs.memory[i]!, inputs.memory[i]!);
+    if (form.fpu[0] !== '-') {
+      for (let i = 0; i < (form.long ? 64 : 32); i++) visit('x', i, outputs.xmm[i]!, inputs.xmm[i]!);
+      visit('mxcsr', -1, outputs.mxcsr, inputs.mxcsr);
+    }
+    if (form.fpu[1] === '-') return;
+    for (let i = 0; i < 24; i++) visit('st', i, outputs.x87[i]!, inputs.x87[i]!);
+    visit('fcw', -1, outputs.control, inputs.control);
+    visit('fsw', -1, outputs.status, inputs.status & form.status);
+    visit('ftw', -1, outputs.tags, inputs.tags);
+  }
+}
