@@ -1,0 +1,18 @@
+'use strict';
+// From CommonJS, which every Node reads, to the modules of the command. Here Node is known to be new enough.
+const fs = require('node:fs');
+const path = require('node:path');
+const url = require('node:url');
+
+const file = path.join(__dirname, '..', 'dist', 'cli', 'main.js');
+if (fs.existsSync(file)) {
+  import(url.pathToFileURL(file).href).then(async ({ main }) => {
+    const status = await main(process.argv.slice(2));
+    process.exitCode = status;
+    // What waits in a pipe is written first; input that is still open must not keep the process.
+    process.stdout.write('', () => process.stderr.write('', () => process.exit(status)));
+  });
+} else {
+  process.stderr.write('ringone: not built yet: run "npm ci" first\n');
+  process.exitCode = 2;
+}

@@ -1,0 +1,176 @@
+/** The library as its users meet it, with the guest that is built in. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { buildTinyGuest, type Domain, Host, type HostOptions, ImageError } from '../src/index.ts';
+
+const kernel = buildTinyGuest();
+
+async function text(stream: ReadableStream<Uint8Array>): Promise<string> {
+  let all = '';
+  for await (const chunk of stream) all += Buffer.from(chunk).toString('latin1');
+  return all;
+}
+
+/** A host that runs one tiny guest, and the domain. */
+async function boot(options: Partial<HostOptions> = {}, commandLine = ''): Promise<[Host, Domain]> {
+  const host = await Host.create({ memoryMib: 32, clock: 'virtual', ...options });
+  return [host, await host.createDomain({ kernel, memoryMib: 32, commandLine })];
+}
+
+async function type(domain: Domain, ...lines: string[]): Promise<void> {
+  const writer = domain.console.writable.getWriter();
+  for (const line of lines) await writer.write(new TextEncoder().encode(`${line}\r`));
+  writer.releaseLock();
+}
+
+describe('the library', () => {
+  it('boots a guest, talks to it, and sees it power off', async () => {
+    const [host, domain] = await boot({}, 'one two');
+    const output = text(domain.console.readable);
+    const running = host.run();
+    await type(domain, 'args', 'anything else', 'halt');
+    assert.deepEqual(await domain.exited, { reason: 'poweroff' });
+    await running;
+    assert.equal(
+      await output,
+      'ringone: hello from the tiny guest. Type help.\r\n> args\r\none two\r\n' +
+        '> anything else\r\nanything else\r\n> halt\r\n',
+    );
+  });
+
+  it('works under either clock', async () => {
+    for (const clock of ['host', 'virtual'] as const) {
+      const [host, domain] = await boot({ clock });
+      const running = host.run();
+      await type(domain, 'reboot');
+      assert.equal((await domain.exited).reason, 'reboot');
+      await running;
+    }
+  });
+
+  it('gives whole lines of the emergency console, and both streams end with the domain', async () => {
+    const [host, domain] = await boot();
+    const running = host.run();
+    await type(domain, 'log', 'halt');
+    assert.equal(await text(domain.emergencyConsole), 'the tiny guest is well\n');
+    assert.match(await text(domain.console.readable), /halt\r\n$/);
+    await running;
+  });
+
+  it('reports a crash with the place and its name', async () => {
+    const [host, domain] = await boot();
+    const running = host.run();
+    await type(domain, 'crash');
+    const { reason, report } = await domain.exited;
+    await running;
+    assert.equal(reason, 'crash');
+    assert.match(report!.reason, /#UD/);
+    assert.deepEqual(domain.symbols.nearest(report!.rip), { name: 'do_crash', offset: 0 });
+  });
+
+  it('counts what the guest did', async () => {
+    const [host, domain] = await boot();
+    const running = host.run();
+    await type(domain, 'halt');
+    await domain.exited;
+    await running;
+    const { instructions, hypercalls, exits } = host.statistics();
+    assert.ok(instructions > 1000);
+    assert.equal(hypercalls.update_va_mapping, 1);
+    assert.equal(
+      exits.syscall,
+      Object.values(hypercalls).reduce((sum, count) => sum + count),
+    );
+  });
+
+  it('traces the kinds that were asked for, and no others', async () => {
+    const lines: string[] = [];
+    const trace = { kinds: ['hypercalls'] as const, onLine: (line: string) => lines.push(line) };
+    const [host, domain] = await boot({ trace });
+    const running = host.run();
+    await type(domain, 'halt');
+    await domain.exited;
+    await running;
+    assert.match(lines[0]!, /^d1v0 update_va_mapping\(/);
+    assert.match(lines.at(-1)!, /^d1v0 sched_op\(SCHEDOP_shutdown, /);
+    assert.ok(
+      lines.every((line) => /^d1v0 [a-z_]+\(/.test(line)),
+      lines.join('\n'),
+    );
+  });
+
+  it('runs several domains on one host, each with its own console', async () => {
+    const host = await Host.create({ memoryMib: 64, clock: 'virtual' });
+    const domains = [];
+    for (const commandLine of ['first', 'second']) {
+      domains.push(await host.createDomain({ kernel, memoryMib: 32, commandLine }));
+    }
+    const running = host.run();
+    for (const domain of domains) await type(domain, 'args', 'halt');
+    const outputs = await Promise.all(domains.map((domain) => text(domain.console.readable)));
+    await running;
+    assert.match(outputs[0]!, /first/);
+    assert.match(outputs[1]!, /second/);
+  });
+
+  it('holds a paused domain, and lets it go on', async () => {
+    const [host, domain] = await boot();
+    domain.pause();
+    const running = host.run();
+    await type(domain, 'halt');
+    assert.equal(host.statistics().instructions, 0);
+    domain.unpause();
+    assert.equal((await domain.exited).reason, 'poweroff');
+    await running;
+  });
+
+  it('gives the memory of a destroyed domain to the next one', async () => {
+    const host = await Host.create({ memoryMib: 32, clock: 'virtual' });
+    for (let round = 0; round < 3; round++) {
+      const domain = await host.createDomain({ kernel, memoryMib: 32 });
+      const running = host.run();
+      domain.destroy();
+      assert.equal((await domain.exited).reason, 'destroyed');
+      await running;
+    }
+  });
+
+  it('refuses a kernel that is none, and a domain that does not fit, in one line each', async () => {
+    const host = await Host.create({ memoryMib: 32 });
+    const nothing = new Uint8Array(100);
+    await assert.rejects(host.createDomain({ kernel: nothing, kernelName: 'zeros' }), (error: unknown) => {
+      assert.ok(error instanceof ImageError);
+      return /^zeros: not a kernel image[^\n]*$/.test(error.message);
+    });
+    await assert.rejects(host.createDomain({ kernel, memoryMib: 64 }), /^[^\n]*too little memory[^\n]*$/i);
+    await assert.rejects(host.createDomain({ kernel, memoryMib: 1 }), /^[^\n]*too little memory[^\n]*$/i);
+    const domain = await host.createDomain({ kernel, memoryMib: 32 });
+    domain.destroy();
+  });
+
+  it('has examples that run', async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      '--import',
+      'tsx',
+      'examples/conversation.ts',
+    ]);
+    assert.match(stdout, /64 MiB[\s\S]*The guest has ended: poweroff/);
+  });
+});
+
+describe('the virtual clock', () => {
+  it('makes two runs alike, byte for byte and instruction for instruction', async () => {
+    const runs = [];
+    for (let round = 0; round < 2; round++) {
+      const [host, domain] = await boot();
+      const output = text(domain.console.readable);
+      const typing = type(domain, 'help\rmemory\rhalt');
+      await host.run();
+      await typing;
+      runs.push([await output, host.statistics()]);
+    }
+    assert.deepEqual(runs[0], runs[1]);
+  });
+});
