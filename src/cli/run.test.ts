@@ -1,0 +1,387 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { describe, it } from 'node:test';
+import type { Domain, DomainExit, DomainOptions, HostOptions } from '../toolstack/api.ts';
+import { InputStream, OutputStream } from '../toolstack/console/streams.ts';
+import { UsageError } from './errors.ts';
+import { type RunHost, type RunOptions, run } from './run.ts';
+
+const encode = (text: string) => new TextEncoder().encode(text);
+const noSymbols = { size: 0, addressOf: () => undefined, nearest: () => undefined };
+
+/** A guest whose life a test writes: it sees what is typed, prints, and ends. */
+class FakeDomain implements Domain {
+  readonly id: number;
+  readonly name: string;
+  readonly options: DomainOptions;
+  readonly symbols = noSymbols;
+  readonly exited: Promise<DomainExit>;
+  typed = '';
+  destroyed = false;
+  onTyped: (text: string) => void = () => {};
+  private settle!: (exit: DomainExit) => void;
+  private readonly output = new OutputStream();
+  private readonly emergency = new OutputStream();
+  private readonly input: InputStream;
+
+  constructor(id: number, options: DomainOptions) {
+    this.id = id;
+    this.name = options.name ?? '';
+    this.options = options;
+    this.exited = new Promise((resolve) => {
+      this.settle = resolve;
+    });
+    this.input = new InputStream(
+      (bytes) => {
+        this.typed += Buffer.from(bytes).toString('latin1');
+        this.onTyped(this.typed);
+        return bytes.length;
+      },
+      (action) => action(),
+    );
+  }
+  get console() {
+    return { readable: this.output.readable, writable: this.input.writable };
+  }
+  get emergencyConsole() {
+    return this.emergency.readable;
+  }
+  print(text: string): void {
+    this.output.push(encode(text));
+  }
+  cry(text: string): void {
+    this.emergency.push(encode(text));
+  }
+  end(exit: DomainExit): void {
+    this.output.close();
+    this.emergency.close();
+    this.input.close();
+    this.settle(exit);
+  }
+  pause(): void {}
+  unpause(): void {}
+  destroy(): void {
+    this.destroyed = true;
+    this.end({ reason: 'destroyed' });
+  }
+}
+
+/** Each life of a guest, in turn; the last one is repeated. */
+type Life = (domain: FakeDomain) => void;
+const powerOff: Life = (domain) => domain.end({ reason: 'poweroff' });
+
+class FakeHost implements RunHost {
+  readonly domains: FakeDomain[] = [];
+  options: HostOptions | undefined;
+  private readonly lives: readonly Life[];
+
+  constructor(lives: readonly Life[]) {
+    this.lives = lives;
+  }
+  createDomain(options: DomainOptions): Promise<Domain> {
+    const domain = new FakeDomain(this.domains.length + 1, options);
+    this.domains.push(domain);
+    return Promise.resolve(domain);
+  }
+  async run(): Promise<void> {
+    const domain = this.domains.at(-1)!;
+    (this.lives[this.domains.length - 1] ?? this.lives.at(-1))!(domain);
+    await domain.exited;
+  }
+  stop(): void {}
+  statistics() {
+    return { instructions: 1234, hypercalls: { iret: 5 }, exits: { syscall: 6 } };
+  }
+}
+
+interface Outcome {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly host: FakeHost;
+}
+
+class Fixture {
+  readonly stdin = Object.assign(new PassThrough(), { isTTY: false, raw: [] as boolean[] });
+  signal: (signal: NodeJS.Signals) => void = () => {};
+  readonly host: FakeHost;
+
+  constructor(...lives: Life[]) {
+    this.host = new FakeHost(lives);
+  }
+
+  /** Makes stdin a terminal that records its modes. */
+  asTerminal(): this {
+    const { stdin } = this;
+    Object.assign(stdin, { isTTY: true, setRawMode: (raw: boolean) => stdin.raw.push(raw) });
+    return this;
+  }
+
+  async run(words: readonly string[] = ['tiny'], options: RunOptions = {}): Promise<Outcome> {
+    const { host } = this;
+    const outputs = [new PassThrough(), new PassThrough()] as const;
+    const texts = ['', ''];
+    for (const [i, output] of outputs.entries()) output.on('data', (chunk) => (texts[i] += chunk));
+    const status = await run(words, options, {
+      stdin: this.stdin,
+      stdout: outputs[0],
+      stderr: outputs[1],
+      createHost: (hostOptions) => {
+        host.options = hostOptions;
+        return Promise.resolve(host);
+      },
+      onSignal: (_, then) => {
+        this.signal = then;
+        return () => {};
+      },
+      seconds: () => 1.5,
+    });
+    return { status, stdout: texts[0], stderr: texts[1], host };
+  }
+}
+
+const scratch = mkdtempSync(join(tmpdir(), 'ringone-run-'));
+function file(name: string, content: string | Uint8Array): string {
+  const path = join(scratch, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+describe('ringone run', () => {
+  it('shows what the guest prints, and ends with status 0 when it powers off', async () => {
+    const outcome = await new Fixture((domain) => {
+      domain.print('hello\r\n');
+      powerOff(domain);
+    }).run();
+    assert.deepEqual([outcome.status, outcome.stdout, outcome.stderr], [0, 'hello\r\n', '']);
+  });
+
+  it('types what comes from stdin, and lets the guest live on when stdin ends', async () => {
+    const fixture = new Fixture((domain) => {
+      domain.onTyped = (typed) => {
+        if (typed === 'halt\n') setTimeout(() => domain.end({ reason: 'poweroff' }), 20);
+      };
+    });
+    fixture.stdin.end('halt\n');
+    const { status, host } = await fixture.run();
+    assert.equal(status, 0);
+    assert.equal(host.domains[0].typed, 'halt\n');
+  });
+
+  it('marks the lines of the emergency console with the domain, on stderr', async () => {
+    const { stderr, stdout } = await new Fixture((domain) => {
+      domain.cry('one\ntwo\n');
+      powerOff(domain);
+    }).run();
+    assert.equal(stderr, '(d1) one\n(d1) two\n');
+    assert.equal(stdout, '');
+  });
+
+  it('starts a guest again that reboots, unless --no-reboot or on_reboot says otherwise', async () => {
+    const reboot: Life = (domain) => domain.end({ reason: 'reboot' });
+    const twice = await new Fixture(reboot, powerOff).run();
+    assert.deepEqual([twice.status, twice.host.domains.length], [0, 2]);
+    assert.ok(twice.host.domains[0].destroyed);
+    const once = await new Fixture(reboot, powerOff).run(['tiny'], { reboot: false });
+    assert.deepEqual([once.status, once.host.domains.length], [0, 1]);
+    const configured = await new Fixture(reboot, powerOff).run(['tiny', 'on_reboot=destroy']);
+    assert.deepEqual([configured.status, configured.host.domains.length], [0, 1]);
+    const afterPowerOff = await new Fixture(powerOff, reboot).run(['tiny', 'on_poweroff=restart'], {
+      reboot: false,
+    });
+    assert.deepEqual([afterPowerOff.status, afterPowerOff.host.domains.length], [0, 2]);
+  });
+
+  it('ends with status 1 when the guest crashes or its watchdog bites, and says so', async () => {
+    const crash = await new Fixture((domain) => domain.end({ reason: 'crash' })).run(['tiny', 'name=web']);
+    assert.deepEqual([crash.status, crash.stderr], [1, 'ringone: d1 (web) crashed: its kernel said so\n']);
+    const watchdog = await new Fixture((domain) => domain.end({ reason: 'watchdog' })).run();
+    assert.deepEqual(
+      [watchdog.status, watchdog.stderr],
+      [1, 'ringone: d1 (guest) was stopped by its watchdog\n'],
+    );
+  });
+
+  it('prints the report of a crash that the hypervisor saw', async () => {
+    const word = { low: 1, high: 0 };
+    const segment = { selector: 0xe033, base: 0 };
+    const report = {
+      reason: 'page fault with no handler',
+      domainId: 1,
+      domainName: 'guest',
+      vcpuId: 0,
+      kernelMode: true,
+      rip: -0x7ffffff0,
+      rflags: 0x246,
+      registers: new Array(16).fill(word),
+      segments: new Array(6).fill(segment),
+      gsBaseInactive: 0,
+      cr0: 0x80050033,
+      cr2: 0x1000,
+      cr3: 0x5000,
+      cr4: 0x2660,
+      stack: [word],
+      code: Uint8Array.of(0x90, 0x0f, 0x0b, 0xf4),
+      codeStart: -0x7ffffff1,
+      retired: 99,
+      hypercalls: [{ number: 29, name: 'sched_op', arguments: [1, 0], result: 0 }],
+    };
+    const { stderr } = await new Fixture((domain) => domain.end({ reason: 'crash', report })).run();
+    const lines = stderr.trimEnd().split('\n');
+    assert.equal(lines[0], 'ringone: d1 (guest) crashed: page fault with no handler');
+    assert.ok(lines.every((line) => line.startsWith('ringone: ')));
+    assert.ok(
+      lines.some((line) => /=> ffffffff80000010 {2}0f 0b +ud2/.test(line)),
+      stderr,
+    );
+    assert.ok(lines.includes('ringone:   sched_op(SCHEDOP_block, 0x0) = 0'), stderr);
+  });
+
+  it('keeps a guest that shall be preserved until it is interrupted', async () => {
+    const fixture = new Fixture((domain) => {
+      domain.end({ reason: 'crash' });
+      setTimeout(() => fixture.signal('SIGINT'), 20);
+    });
+    const { status, stderr } = await fixture.run(['tiny', 'on_crash=preserve']);
+    assert.equal(status, 130);
+    assert.match(stderr, /is kept/);
+  });
+
+  it('ends the guest at the timeout with status 124', async () => {
+    const { status, stderr, host } = await new Fixture(() => {}).run(['tiny'], { timeout: '0.02' });
+    assert.deepEqual([status, stderr], [124, 'ringone: timed out after 0.02 s\n']);
+    assert.ok(host.domains[0].destroyed);
+  });
+
+  for (const [signal, expected] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    it(`ends the guest at ${signal} with status ${expected}`, async () => {
+      const fixture = new Fixture(() => setTimeout(() => fixture.signal(signal), 5));
+      const { status, host } = await fixture.run();
+      assert.equal(status, expected);
+      assert.ok(host.domains[0].destroyed);
+    });
+  }
+
+  it('puts a terminal into raw mode, takes Ctrl-] as the way out, and restores it', async () => {
+    const fixture = new Fixture(() => {}).asTerminal();
+    fixture.stdin.write('ls\x03\x1dnever');
+    const { status, stderr, host } = await fixture.run();
+    assert.equal(status, 1);
+    assert.match(stderr, /left the console/);
+    assert.equal(host.domains[0].typed, 'ls\x03');
+    assert.deepEqual(fixture.stdin.raw, [true, false]);
+  });
+
+  it('passes Ctrl-] on when stdin is no terminal', async () => {
+    const fixture = new Fixture((domain) => {
+      domain.onTyped = () => powerOff(domain);
+    });
+    fixture.stdin.write('a\x1db');
+    const { host } = await fixture.run();
+    assert.equal(host.domains[0].typed, 'a\x1db');
+  });
+
+  it('writes counters and times as JSON, however the run ends', async () => {
+    const path = join(scratch, 'stats.json');
+    const outcome = await new Fixture((domain) => {
+      domain.print('x');
+      setTimeout(() => domain.end({ reason: 'crash' }), 5);
+    }).run(['tiny'], { stats: path });
+    assert.equal(outcome.status, 1);
+    const { rssBytes, ...rest } = JSON.parse(readFileSync(path, 'utf8'));
+    assert.ok(rssBytes > 1e6);
+    assert.deepEqual(rest, {
+      instructions: 1234,
+      wallSeconds: 1.5,
+      loadSeconds: 1.5,
+      firstOutputSeconds: 1.5,
+      hypercalls: { iret: 5 },
+      exits: { syscall: 6 },
+    });
+  });
+
+  it('passes clock, engine, memory and traces on to the host', async () => {
+    const { host } = await new Fixture(powerOff).run(['tiny'], {
+      clock: 'virtual',
+      engine: 'interpreter',
+      memory: '64',
+      trace: 'traps,events',
+    });
+    const { trace, ...rest } = host.options!;
+    assert.deepEqual(rest, { memoryMib: 64, clock: 'virtual', engine: 'interpreter' });
+    assert.deepEqual(trace!.kinds, ['traps', 'events']);
+  });
+});
+
+describe('the guest of ringone run', () => {
+  const kernel = file('kernel', Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 0));
+  const ramdisk = file('ramdisk', 'files');
+
+  it('is described by a configuration file, which words and options override', async () => {
+    const config = file(
+      'web.cfg',
+      `kernel = "${kernel}"\nramdisk = "${ramdisk}"\nname = "web"\nmemory = 64\nextra = "a"\n`,
+    );
+    const { host } = await new Fixture(powerOff).run([config, 'memory=128', 'extra=b'], { extra: 'c' });
+    const { options } = host.domains[0];
+    assert.equal(options.kernelName, kernel);
+    assert.equal(options.kernel.length, 5);
+    assert.equal(Buffer.from(options.ramdisk!).toString(), 'files');
+    assert.equal(options.name, 'web');
+    assert.equal(options.memoryMib, 128);
+    assert.equal(options.commandLine, 'c');
+  });
+
+  it('is a kernel if the file is no text', async () => {
+    const { host } = await new Fixture(powerOff).run([kernel], { ramdisk });
+    assert.equal(host.domains[0].options.kernelName, kernel);
+    assert.equal(host.domains[0].options.ramdiskName, ramdisk);
+  });
+
+  it('is named by --kernel alone', async () => {
+    const { host } = await new Fixture(powerOff).run([], { kernel });
+    assert.equal(host.domains[0].options.kernelName, kernel);
+  });
+
+  const missing = join(scratch, 'missing');
+  const text = file('text.cfg', 'memory = 64\ndisk = ["x"]\n');
+  const plain = file('plain.cfg', 'memory = 64\n');
+  for (const [words, options, message] of [
+    [[], {}, 'no kernel: expected an IMAGE, a CONFIG, or --kernel FILE'],
+    [[missing], {}, `${missing}: no such file`],
+    [['tiny'], { ramdisk: missing }, `${missing}: no such file`],
+    [[scratch], {}, `${scratch}: is a directory`],
+    [[text], {}, `${text}:2: disk: not supported yet`],
+    [[plain], {}, `${plain}: no kernel: expected kernel = "FILE"`],
+    [['tiny', kernel], {}, `expected one IMAGE or CONFIG, found tiny and ${kernel}`],
+    [['tiny'], { kernel }, 'tiny is a kernel, and --kernel names another; expected one'],
+    [['tiny'], { vcpus: '2' }, '--vcpus: 2 vCPUs are not supported yet; expected 1'],
+    [['tiny'], { memory: 'lots' }, '--memory: expected a positive whole number, found "lots"'],
+    [['tiny', 'vif=[""]'], {}, 'vif=[""]: not supported yet'],
+    [['tiny'], { abi: 'lguest' }, '--abi lguest: expected xen'],
+    [['tiny'], { clock: 'sun' }, '--clock sun: expected host or virtual'],
+    [['tiny'], { engine: 'steam' }, '--engine steam: expected interpreter'],
+    [['tiny'], { timeout: '-1' }, '--timeout -1: expected a positive number of seconds'],
+    [
+      ['tiny'],
+      { trace: 'hypercalls,x' },
+      '--trace hypercalls,x: expected all, or some of hypercalls,traps,events,page-tables',
+    ],
+    [['debian:4'], {}, 'debian:4: no such guest; expected debian:6.1, debian:6.12, debian:cloud'],
+  ] as [string[], RunOptions, string][]) {
+    it(`is refused in one line: ${message.replaceAll(scratch, '…')}`, async () => {
+      await assert.rejects(new Fixture(powerOff).run(words, options), { message });
+    });
+  }
+
+  it('leaves --stats unwritten with the reason if its file cannot be written', async () => {
+    const stats = join(scratch, 'no', 'such', 'folder');
+    await assert.rejects(new Fixture(powerOff).run(['tiny'], { stats }), UsageError);
+  });
+});

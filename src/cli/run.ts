@@ -1,0 +1,312 @@
+/**
+ * `ringone run`: boots a guest, joins its console to this terminal, and sees it through to its end: power-off, reboot,
+ * crash, or whatever comes from outside first (a signal, the timeout, Ctrl-], an output that nobody reads any more).
+ */
+import { writeFile } from 'node:fs/promises';
+import type { Writable } from 'node:stream';
+import {
+  CLOCKS,
+  type Domain,
+  type DomainExit,
+  type DomainOptions,
+  ENGINES,
+  type HostOptions,
+  type HostStatistics,
+  TRACE_KINDS,
+  type TraceKind,
+} from '../toolstack/api.ts';
+import type { DomainConfig, ExitAction } from '../toolstack/config/index.ts';
+import { crashText } from '../toolstack/crash-text.ts';
+import { loadDisassembler } from './disassemble.ts';
+import { ExitStatus, fileError, UsageError } from './errors.ts';
+import { type ConfigOptions, findGuest, type Guest } from './guest-files.ts';
+import { type Input, pump, Terminal } from './terminal.ts';
+
+/** The options of `run`, as written on the command line. */
+export interface RunOptions extends ConfigOptions {
+  readonly abi?: string | undefined;
+  readonly timeout?: string | undefined;
+  readonly clock?: string | undefined;
+  readonly engine?: string | undefined;
+  /** False: `--no-reboot`. */
+  readonly reboot?: boolean | undefined;
+  readonly stats?: string | undefined;
+  readonly trace?: string | undefined;
+}
+
+/** What `run` asks of a host; `Host` of the library is one. */
+export interface RunHost {
+  createDomain(options: DomainOptions): Promise<Domain>;
+  run(): Promise<void>;
+  stop(): void;
+  statistics(): HostStatistics;
+}
+
+/** What `run` asks of the process around it. */
+export interface RunSurroundings {
+  readonly stdin: Input;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  readonly createHost: (options: HostOptions) => Promise<RunHost>;
+  /** Calls `then` at each of these signals; returns what stops that. */
+  readonly onSignal: (
+    signals: readonly NodeJS.Signals[],
+    then: (signal: NodeJS.Signals) => void,
+  ) => () => void;
+  /** Seconds since the command was started. */
+  readonly seconds: () => number;
+}
+
+const NEWLINE = 10;
+const ABIS = ['xen'] as const;
+const SIGNAL_STATUS = {
+  SIGINT: ExitStatus.interrupted,
+  SIGTERM: ExitStatus.terminated,
+  SIGHUP: 129,
+} as const;
+
+/** Why a run ends although the guest goes on. */
+interface Interruption {
+  readonly status: number;
+  /** What is said about it, if anything. */
+  readonly message?: string;
+}
+
+/** Boots the guest that the words and options describe and returns the exit status. Raises the user's errors. */
+export async function run(
+  words: readonly string[],
+  options: RunOptions,
+  surroundings: RunSurroundings,
+): Promise<number> {
+  oneOf('--abi', options.abi ?? 'xen', ABIS);
+  const clock = oneOf('--clock', options.clock ?? 'host', CLOCKS);
+  const engine = oneOf('--engine', options.engine ?? ENGINES[0], ENGINES);
+  const kinds = options.trace === undefined ? [] : traceKinds(options.trace);
+  const timeoutSeconds = options.timeout === undefined ? undefined : positive('--timeout', options.timeout);
+  const guest = await findGuest(words, options);
+  const { stderr, createHost } = surroundings;
+  const onLine = (line: string) => stderr.write(`trace: ${line}\n`);
+  const host = await createHost({
+    memoryMib: guest.config.maxMemoryMib,
+    clock,
+    engine,
+    ...(kinds.length > 0 && { trace: { kinds, onLine } }),
+  });
+  const session = new Session(host, guest, options.reboot !== false, surroundings);
+  try {
+    return await session.run(timeoutSeconds);
+  } finally {
+    if (options.stats !== undefined) await session.writeStatistics(options.stats);
+  }
+}
+
+class Session {
+  private readonly host: RunHost;
+  private readonly guest: Guest;
+  private readonly mayReboot: boolean;
+  private readonly surroundings: RunSurroundings;
+  private interrupt!: (interruption: Interruption) => void;
+  private readonly interrupted = new Promise<Interruption>((resolve) => {
+    this.interrupt = resolve;
+  });
+  private loadSeconds: number | undefined;
+  private firstOutputSeconds: number | undefined;
+  /** The guest's last output did not end its line. */
+  private midLine = false;
+
+  constructor(host: RunHost, guest: Guest, mayReboot: boolean, surroundings: RunSurroundings) {
+    this.host = host;
+    this.guest = guest;
+    this.mayReboot = mayReboot;
+    this.surroundings = surroundings;
+  }
+
+  /** Runs the guest, as often as its configuration says, and returns the exit status. */
+  async run(timeoutSeconds: number | undefined): Promise<number> {
+    const { stdin, stdout, onSignal } = this.surroundings;
+    const stopListening = onSignal(['SIGINT', 'SIGTERM', 'SIGHUP'], (signal) =>
+      this.interrupt({ status: SIGNAL_STATUS[signal as keyof typeof SIGNAL_STATUS] }),
+    );
+    const timer =
+      timeoutSeconds === undefined
+        ? undefined
+        : setTimeout(
+            () =>
+              this.interrupt({ status: ExitStatus.timeout, message: `timed out after ${timeoutSeconds} s` }),
+            timeoutSeconds * 1000,
+          );
+    // Signals alone do not keep Node going while a guest that has ended is preserved.
+    const hold = setInterval(() => {}, 0x7fffffff);
+    const gone = () => this.interrupt({ status: ExitStatus.crashed });
+    stdout.on('error', gone);
+    let terminal: Terminal | undefined;
+    try {
+      for (;;) {
+        const domain = await this.host.createDomain(domainOptions(this.guest));
+        this.loadSeconds ??= this.surroundings.seconds();
+        // The terminal is taken only now: an image that cannot run leaves it alone.
+        terminal ??= new Terminal(stdin, () =>
+          this.interrupt({ status: ExitStatus.crashed, message: 'left the console; the guest is gone' }),
+        );
+        const status = await this.runOnce(domain, terminal);
+        if (status !== undefined) return status;
+      }
+    } finally {
+      terminal?.close();
+      clearTimeout(timer);
+      clearInterval(hold);
+      stopListening();
+      stdout.off('error', gone);
+    }
+  }
+
+  /** One life of the domain; undefined if it shall be started again. */
+  private async runOnce(domain: Domain, terminal: Terminal): Promise<number | undefined> {
+    const writer = domain.console.writable.getWriter();
+    terminal.onInput = (bytes) => writer.write(bytes);
+    const outputs = this.joinOutputs(domain);
+    const running = this.host.run();
+    const failed = running.then(() => new Promise<never>(() => {}));
+    const end = await Promise.race([domain.exited.then((exit) => ({ exit })), this.interrupted, failed]);
+    if ('exit' in end) {
+      await this.report(end.exit, domain);
+      if (this.actionFor(end.exit) === 'preserve') {
+        this.say(`the guest has ended (${end.exit.reason}) and is kept; interrupt to end it`);
+        return this.conclude(await this.interrupted, domain, outputs, running);
+      }
+      await this.finish(domain, outputs, running);
+      return this.actionFor(end.exit) === 'restart' ? undefined : statusOf(end.exit);
+    }
+    return this.conclude(end, domain, outputs, running);
+  }
+
+  private async conclude(
+    { status, message }: Interruption,
+    domain: Domain,
+    outputs: Promise<unknown>,
+    running: Promise<void>,
+  ): Promise<number> {
+    await this.finish(domain, outputs, running);
+    if (message !== undefined) this.say(message);
+    return status;
+  }
+
+  private async finish(domain: Domain, outputs: Promise<unknown>, running: Promise<void>): Promise<void> {
+    domain.destroy();
+    this.host.stop();
+    await running;
+    await outputs;
+  }
+
+  private joinOutputs(domain: Domain): Promise<unknown> {
+    const { stdout, stderr, seconds } = this.surroundings;
+    const onFirst = () => {
+      this.firstOutputSeconds ??= seconds();
+    };
+    const prefix = `(d${domain.id}) `;
+    const noteLine = (chunk: Uint8Array) => {
+      this.midLine = chunk.at(-1) !== NEWLINE;
+      return chunk;
+    };
+    const lines = (chunk: Uint8Array) =>
+      Buffer.from(
+        Buffer.from(chunk)
+          .toString('latin1')
+          .replace(/^(?=.)/gm, prefix),
+        'latin1',
+      );
+    return Promise.all([
+      pump(domain.console.readable, stdout, onFirst, noteLine),
+      pump(domain.emergencyConsole, stderr, onFirst, lines),
+    ]);
+  }
+
+  private actionFor({ reason }: DomainExit): ExitAction {
+    if (reason === 'reboot' && !this.mayReboot) return 'destroy';
+    const key = ACTIONS[reason];
+    return key === undefined ? 'destroy' : (this.guest.config[key] as ExitAction);
+  }
+
+  /** Says what a person should know of how the guest ended; nothing about an orderly end. */
+  private async report({ reason, report }: DomainExit, domain: Domain): Promise<void> {
+    if (report !== undefined) {
+      const lines = crashText(report, domain.symbols, await loadDisassembler());
+      for (const line of lines) this.say(line);
+    } else if (ENDINGS[reason] !== undefined) {
+      this.say(`d${domain.id} (${domain.name}) ${ENDINGS[reason]}`);
+    }
+  }
+
+  private say(line: string): void {
+    const { stdout, stderr } = this.surroundings;
+    // On a terminal the guest may have left the cursor behind its prompt.
+    if (this.midLine && (stdout as { isTTY?: boolean }).isTTY === true) stderr.write('\n');
+    this.midLine = false;
+    stderr.write(`ringone: ${line}\n`);
+  }
+
+  async writeStatistics(file: string): Promise<void> {
+    const { instructions, hypercalls, exits } = this.host.statistics();
+    const statistics = {
+      instructions,
+      wallSeconds: this.surroundings.seconds(),
+      loadSeconds: this.loadSeconds ?? null,
+      firstOutputSeconds: this.firstOutputSeconds ?? null,
+      rssBytes: process.resourceUsage().maxRSS * 1024,
+      hypercalls,
+      exits,
+    };
+    try {
+      await writeFile(file, `${JSON.stringify(statistics, undefined, 2)}\n`);
+    } catch (error) {
+      throw fileError(file, error);
+    }
+  }
+}
+
+/** The key of the configuration that says what becomes of a domain that ended so. */
+const ACTIONS: Readonly<Partial<Record<DomainExit['reason'], keyof DomainConfig>>> = {
+  poweroff: 'onPoweroff',
+  reboot: 'onReboot',
+  crash: 'onCrash',
+  watchdog: 'onWatchdog',
+};
+
+/** What is said about ends that come without a report; those that are not here go without saying. */
+const ENDINGS: Readonly<Partial<Record<DomainExit['reason'], string>>> = {
+  crash: 'crashed: its kernel said so',
+  watchdog: 'was stopped by its watchdog',
+  suspend: 'suspended itself, and nothing can resume it yet',
+  soft_reset: 'asked for a soft reset, which is not supported yet',
+};
+
+function statusOf({ reason }: DomainExit): number {
+  return reason === 'poweroff' || reason === 'reboot' ? ExitStatus.ok : ExitStatus.crashed;
+}
+
+function domainOptions({ config, kernel, kernelName, ramdisk, ramdiskName }: Guest): DomainOptions {
+  const { name, uuid, commandLine, memoryMib, maxMemoryMib } = config;
+  return { kernel, kernelName, ramdisk, ramdiskName, name, uuid, commandLine, memoryMib, maxMemoryMib };
+}
+
+function oneOf<T extends string>(option: string, value: string, choices: readonly T[]): T {
+  const choice = choices.find((known) => known === value);
+  if (choice !== undefined) return choice;
+  throw new UsageError(`${option} ${value}: expected ${choices.join(' or ')}`);
+}
+
+function positive(option: string, value: string): number {
+  const number = Number(value);
+  // setTimeout counts milliseconds in 31 bits.
+  if (Number.isFinite(number) && number > 0 && number < 2147483) return number;
+  throw new UsageError(`${option} ${value}: expected a positive number of seconds`);
+}
+
+function traceKinds(list: string): TraceKind[] {
+  if (list === 'all') return [...TRACE_KINDS];
+  return list.split(',').map((word) => {
+    const kind = TRACE_KINDS.find((known) => known === word);
+    if (kind !== undefined) return kind;
+    throw new UsageError(`--trace ${list}: expected all, or some of ${TRACE_KINDS.join(',')}`);
+  });
+}

@@ -1,0 +1,102 @@
+/**
+ * The library's public types: what one gives to a host and gets from it. `library.ts` is the implementation; everything
+ * else in this package may change without notice.
+ */
+import type { CrashReport } from '../hypervisor/crash-report.ts';
+import type { ShutdownReason } from '../hypervisor/domain.ts';
+import type { SymbolTable } from './images/index.ts';
+
+/** Kinds of happenings that can be traced. */
+export const TRACE_KINDS = ['hypercalls', 'traps', 'events', 'page-tables'] as const;
+export type TraceKind = (typeof TRACE_KINDS)[number];
+
+/** Ways to execute guest code. */
+export const ENGINES = ['interpreter'] as const;
+export type EngineName = (typeof ENGINES)[number];
+
+/** Real time, or time as a function of the instructions executed. */
+export const CLOCKS = ['host', 'virtual'] as const;
+export type ClockName = (typeof CLOCKS)[number];
+
+export interface TraceOptions {
+  readonly kinds: readonly TraceKind[];
+  /** Takes one line for each happening, without a newline. */
+  readonly onLine: (line: string) => void;
+}
+
+export interface HostOptions {
+  /** Memory for all domains together, in MiB. What the hypervisor needs for itself comes on top. */
+  readonly memoryMib: number;
+  /** `host` by default. Under `virtual`, the same inputs give the same run. */
+  readonly clock?: ClockName;
+  readonly engine?: EngineName;
+  readonly trace?: TraceOptions;
+  /** Milliseconds since 1970 that a domain's wall clock shows at the host's start; by default now, or 2024-01-01 if the clock is virtual. */
+  readonly wallClockMs?: number;
+}
+
+export interface DomainOptions {
+  /** A kernel for Xen PV: a bzImage, an ELF file or a gzip'd one. */
+  readonly kernel: Uint8Array;
+  /** What errors call the kernel, and the store says about it; usually its path. */
+  readonly kernelName?: string;
+  /** The kernel's initial RAM disk. */
+  readonly ramdisk?: Uint8Array | undefined;
+  readonly ramdiskName?: string | undefined;
+  /** The kernel's command line; empty by default. */
+  readonly commandLine?: string;
+  readonly name?: string;
+  /** 8-4-4-4-12 hexadecimal digits; by default one that follows from the domain's number. */
+  readonly uuid?: string | undefined;
+  /** 512 by default. */
+  readonly memoryMib?: number;
+  /** What the domain may grow to; `memoryMib` by default. */
+  readonly maxMemoryMib?: number;
+}
+
+/** How a domain ended. */
+export interface DomainExit {
+  /** `destroyed`: from outside. The others are the guest's own doing. */
+  readonly reason: ShutdownReason | 'destroyed';
+  /** For a crash that the hypervisor saw: where the guest stood. */
+  readonly report?: CrashReport;
+}
+
+/** Two byte streams. */
+export interface ConsoleStreams {
+  /**
+   * What the guest prints. Read it: under the host clock, a guest whose output nobody reads has to wait once 64 KiB have
+   * come together. Ends when the domain has ended.
+   */
+  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** What is typed to the guest. A write settles when the guest's console has room for it. Closing it changes nothing for the guest. */
+  readonly writable: WritableStream<Uint8Array>;
+}
+
+/** One virtual machine. It runs while its host runs. */
+export interface Domain {
+  readonly id: number;
+  readonly name: string;
+  /** The PV console: Linux calls it hvc0. */
+  readonly console: ConsoleStreams;
+  /** What a kernel says through the hypervisor before its drivers run, and when it panics: whole lines. */
+  readonly emergencyConsole: ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** Settles when the domain has ended, however it did. Its streams have got their last bytes by then. */
+  readonly exited: Promise<DomainExit>;
+  /** Names for addresses of the kernel; none if it is stripped. */
+  readonly symbols: SymbolTable;
+  /** Nested: as many `unpause` calls let it run again. */
+  pause(): void;
+  unpause(): void;
+  /** Ends the domain if it still lives, and gives its memory back to the host. */
+  destroy(): void;
+}
+
+export interface HostStatistics {
+  /** Instructions retired by all domains. */
+  readonly instructions: number;
+  /** By name. */
+  readonly hypercalls: Readonly<Record<string, number>>;
+  /** How often guest code was left, by reason. */
+  readonly exits: Readonly<Record<string, number>>;
+}

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { readDomainConfig } from './domain-config.ts';
+import { parseXlFile, parseXlOverride } from './xl-syntax.ts';
+
+function read(text: string, ...overrides: string[]) {
+  const words = overrides.map((word) => parseXlOverride(word));
+  return readDomainConfig(
+    parseXlFile(text, 'g.cfg'),
+    new Map(words.map((setting) => [setting.key, setting])),
+  );
+}
+
+describe('a domain configuration', () => {
+  it("has xl's defaults", () => {
+    assert.deepEqual(read(''), {
+      name: 'guest',
+      uuid: undefined,
+      kernel: undefined,
+      ramdisk: undefined,
+      commandLine: '',
+      memoryMib: 512,
+      maxMemoryMib: 512,
+      vcpus: 1,
+      onPoweroff: 'destroy',
+      onReboot: 'restart',
+      onWatchdog: 'destroy',
+      onCrash: 'destroy',
+    });
+  });
+
+  it('takes every key that is supported', () => {
+    const config = read(`
+      type = "pv"; builder = "generic"; name = "web-1"; uuid = "01234567-89AB-cdef-0123-456789abcdef"
+      kernel = "/boot/k"; ramdisk = "/boot/r"; memory = "256"; maxmem = 512; vcpus = 1; disk = []
+      on_poweroff = "preserve"; on_reboot = "destroy"; on_crash = "restart"; on_watchdog = "restart"`);
+    assert.deepEqual(config, {
+      name: 'web-1',
+      uuid: '01234567-89ab-cdef-0123-456789abcdef',
+      kernel: '/boot/k',
+      ramdisk: '/boot/r',
+      commandLine: '',
+      memoryMib: 256,
+      maxMemoryMib: 512,
+      vcpus: 1,
+      onPoweroff: 'preserve',
+      onReboot: 'destroy',
+      onWatchdog: 'restart',
+      onCrash: 'restart',
+    });
+  });
+
+  it('makes the command line of root and extra, unless cmdline says all of it', () => {
+    assert.equal(read('root="/dev/xvda1 ro"\nextra="quiet"').commandLine, 'root=/dev/xvda1 ro quiet');
+    assert.equal(read('extra="quiet"').commandLine, 'quiet');
+    assert.equal(read('root="/dev/xvda1"\nextra="quiet"\ncmdline="x"').commandLine, 'x');
+  });
+
+  it('is overridden by what comes later', () => {
+    const config = read('memory = 64\nname = "a"', 'memory=128', 'extra=console=hvc0');
+    assert.equal(config.memoryMib, 128);
+    assert.equal(config.name, 'a');
+    assert.equal(config.commandLine, 'console=hvc0');
+  });
+
+  for (const [text, message] of [
+    ['\ndisk = ["x"]', 'g.cfg:2: disk: not supported yet'],
+    ['vif = [""]', 'g.cfg:1: vif: not supported yet'],
+    ['colour = 1', 'g.cfg:1: colour: there is no such key'],
+    ['vcpus = 2', 'g.cfg:1: vcpus: 2 vCPUs are not supported yet; expected 1'],
+    ['vcpus = 0', 'g.cfg:1: vcpus: expected a positive whole number, found 0'],
+    ['memory = "much"', 'g.cfg:1: memory: expected a positive whole number, found "much"'],
+    ['memory = 64\nmaxmem = 32', 'g.cfg:2: maxmem: expected at least the 64 of memory, found 32'],
+    ['type = "hvm"', 'g.cfg:1: type: "hvm" is not supported; expected "pv"'],
+    ['type = 1', 'g.cfg:1: type: expected "pv", "pvh" or "hvm", found 1'],
+    ['builder = "hvm"', 'g.cfg:1: builder: "hvm" is not supported; expected "generic"'],
+    ['kernel = 5', 'g.cfg:1: kernel: expected a quoted string, found 5'],
+    ['uuid = "7"', 'g.cfg:1: uuid: expected 8-4-4-4-12 hexadecimal digits, found "7"'],
+    ['name = "a/b"', 'g.cfg:1: name: expected letters, digits and any of _.:+- in it, found "a/b"'],
+    [
+      'on_crash = "coredump-restart"',
+      'g.cfg:1: on_crash: "coredump-restart" is not supported yet; expected "destroy", "restart" or "preserve"',
+    ],
+    [
+      'on_reboot = "x"',
+      'g.cfg:1: on_reboot: there is no action "x"; expected "destroy", "restart" or "preserve"',
+    ],
+  ]) {
+    it(`names the key in ${JSON.stringify(text)}`, () => {
+      assert.throws(() => read(text), { name: 'ConfigError', message });
+    });
+  }
+
+  it('names a word of the command line as it was given', () => {
+    assert.throws(() => read('', 'vcpus=4'), {
+      message: 'vcpus=4: 4 vCPUs are not supported yet; expected 1',
+    });
+    assert.throws(() => read('', 'vif=x'), { message: 'vif=x: not supported yet' });
+  });
+});

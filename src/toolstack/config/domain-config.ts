@@ -1,0 +1,206 @@
+/**
+ * What a domain shall be: xl's keys (Xen 4.17, docs/man/xl.cfg.5.pod.in), checked and given their defaults.
+ *
+ * Each key that we take stands in one table with its check. A key of xl's that is not supported yet, or a value of one,
+ * is an error that names it: a guest that silently lacks its disk helps nobody.
+ */
+import { ConfigError } from './error.ts';
+import type { XlSetting, XlSettings, XlValue } from './xl-syntax.ts';
+
+/** What becomes of a domain that has ended: it goes, it is built again, or it stays for inspection. */
+export const EXIT_ACTIONS = ['destroy', 'restart', 'preserve'] as const;
+export type ExitAction = (typeof EXIT_ACTIONS)[number];
+
+/** A domain's configuration. Files are paths as they were given. */
+export interface DomainConfig {
+  readonly name: string;
+  /** Lower case with hyphens; undefined: one that follows from the domain's number. */
+  readonly uuid: string | undefined;
+  /** Undefined if nothing names one. */
+  readonly kernel: string | undefined;
+  readonly ramdisk: string | undefined;
+  /** The kernel's command line. */
+  readonly commandLine: string;
+  readonly memoryMib: number;
+  /** At least `memoryMib`. */
+  readonly maxMemoryMib: number;
+  readonly vcpus: number;
+  readonly onPoweroff: ExitAction;
+  readonly onReboot: ExitAction;
+  readonly onWatchdog: ExitAction;
+  readonly onCrash: ExitAction;
+}
+
+export const DEFAULT_NAME = 'guest';
+export const DEFAULT_MEMORY_MIB = 512;
+
+/** Keys of xl's that are known, and that a later version may take. */
+const NOT_YET = [
+  'disk vif vfb pci usbctrl usbdev channel vtpm p9 pvcalls vkb vsnd virtio',
+  'device_tree bootloader bootloader_args driver_domain device_model_override device_model_version',
+  'maxvcpus cpus cpus_soft vcpu_affinity vnuma cpu_weight cap period budget extratime pool cpuid',
+  'e820_host iomem ioports irqs rdm max_grant_frames max_maptrack_frames max_grant_version',
+  'event_channels on_soft_reset seclabel init_seclabel claim_mode passthrough xend_suspend_evtchn_compat',
+  'vmtrace_buf_kb nomigrate localtime rtc_timeoffset tsc_mode vuart suppress_vmdesc',
+  'pvh pvshim pvshim_path pvshim_cmdline pvshim_extra',
+]
+  .join(' ')
+  .split(' ');
+
+class Reader {
+  private readonly settings: XlSettings;
+
+  constructor(settings: XlSettings) {
+    this.settings = settings;
+  }
+
+  text(key: string): string | undefined {
+    return this.read(key, 'a quoted string', (value) => (typeof value === 'string' ? value : undefined));
+  }
+
+  /** xl takes a number in quotes as well. */
+  positive(key: string): number | undefined {
+    return this.read(key, 'a positive whole number', (value) => {
+      const number = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
+      return typeof number === 'number' && Number.isSafeInteger(number) && number > 0 ? number : undefined;
+    });
+  }
+
+  oneOf<T extends string>(key: string, choices: readonly T[]): T | undefined {
+    return this.read(key, list(choices), (value) => choices.find((choice) => choice === value));
+  }
+
+  /** The error about a key that is there. */
+  error(key: string, reason: string): ConfigError {
+    return settingError(this.settings.get(key)!, reason);
+  }
+
+  private read<T>(key: string, expected: string, check: (value: XlValue) => T | undefined): T | undefined {
+    const setting = this.settings.get(key);
+    if (setting === undefined) return undefined;
+    const value = check(setting.value);
+    if (value === undefined) {
+      throw settingError(setting, `expected ${expected}, found ${JSON.stringify(setting.value)}`);
+    }
+    return value;
+  }
+}
+
+/** The names that `readDomainConfig` understands. */
+const KEYS = new Set([
+  'name',
+  'uuid',
+  'type',
+  'builder',
+  'kernel',
+  'ramdisk',
+  'cmdline',
+  'root',
+  'extra',
+  'memory',
+  'maxmem',
+  'vcpus',
+  'on_poweroff',
+  'on_reboot',
+  'on_watchdog',
+  'on_crash',
+]);
+
+/**
+ * Checks settings and gives them their meaning; later maps override earlier ones. Raises ConfigError for a key or a
+ * value that is unknown or not supported yet.
+ */
+export function readDomainConfig(...layers: readonly XlSettings[]): DomainConfig {
+  const settings = new Map<string, XlSetting>(layers.flatMap((layer) => [...layer]));
+  for (const setting of settings.values()) checkKey(setting);
+  const reader = new Reader(settings);
+  checkKind(reader);
+
+  const memoryMib = reader.positive('memory') ?? DEFAULT_MEMORY_MIB;
+  const maxMemoryMib = reader.positive('maxmem') ?? memoryMib;
+  if (maxMemoryMib < memoryMib) {
+    throw reader.error('maxmem', `expected at least the ${memoryMib} of memory, found ${maxMemoryMib}`);
+  }
+  const vcpus = reader.positive('vcpus') ?? 1;
+  if (vcpus > 1) throw reader.error('vcpus', `${vcpus} vCPUs are not supported yet; expected 1`);
+  const name = reader.text('name') ?? DEFAULT_NAME;
+  if (!/^[\w.:+-]+$/.test(name)) {
+    throw reader.error(
+      'name',
+      `expected letters, digits and any of _.:+- in it, found ${JSON.stringify(name)}`,
+    );
+  }
+  return {
+    name,
+    uuid: readUuid(reader),
+    kernel: reader.text('kernel'),
+    ramdisk: reader.text('ramdisk'),
+    commandLine: readCommandLine(reader),
+    memoryMib,
+    maxMemoryMib,
+    vcpus,
+    onPoweroff: readAction(reader, 'on_poweroff') ?? 'destroy',
+    onReboot: readAction(reader, 'on_reboot') ?? 'restart',
+    onWatchdog: readAction(reader, 'on_watchdog') ?? 'destroy',
+    onCrash: readAction(reader, 'on_crash') ?? 'destroy',
+  };
+}
+
+function checkKey(setting: XlSetting): void {
+  const { key, value } = setting;
+  if (KEYS.has(key)) return;
+  if (!NOT_YET.includes(key)) throw settingError(setting, 'there is no such key');
+  // An empty list asks for nothing.
+  if (!Array.isArray(value) || value.length > 0) throw settingError(setting, 'not supported yet');
+}
+
+/** `type`, and the older `builder` that it replaced. */
+function checkKind(reader: Reader): void {
+  const type = reader.oneOf('type', ['pv', 'pvh', 'hvm']);
+  if (type !== undefined && type !== 'pv')
+    throw reader.error('type', `"${type}" is not supported; expected "pv"`);
+  const builder = reader.oneOf('builder', ['generic', 'linux', 'hvm']);
+  if (builder === 'hvm') throw reader.error('builder', '"hvm" is not supported; expected "generic"');
+}
+
+/** `cmdline` is all of it; `root` and `extra` are the older way to say it, and count only without. */
+function readCommandLine(reader: Reader): string {
+  const whole = reader.text('cmdline');
+  const root = reader.text('root');
+  const extra = reader.text('extra');
+  if (whole !== undefined) return whole;
+  return [root === undefined ? undefined : `root=${root}`, extra]
+    .filter((part) => part !== undefined)
+    .join(' ');
+}
+
+function readUuid(reader: Reader): string | undefined {
+  const uuid = reader.text('uuid')?.toLowerCase();
+  if (uuid !== undefined && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uuid)) {
+    throw reader.error('uuid', `expected 8-4-4-4-12 hexadecimal digits, found ${JSON.stringify(uuid)}`);
+  }
+  return uuid;
+}
+
+function readAction(reader: Reader, key: string): ExitAction | undefined {
+  const action = reader.text(key);
+  if (action === undefined) return undefined;
+  const known = EXIT_ACTIONS.find((choice) => choice === action);
+  if (known !== undefined) return known;
+  const later = ['rename-restart', 'coredump-destroy', 'coredump-restart', 'soft-reset'].includes(action);
+  const problem = later ? `"${action}" is not supported yet` : `there is no action ${JSON.stringify(action)}`;
+  throw reader.error(key, `${problem}; expected ${list(EXIT_ACTIONS)}`);
+}
+
+function settingError({ key, where }: XlSetting, reason: string): ConfigError {
+  // "memory=x: …" names its key already, and so does "--memory: …"
+  return new ConfigError(
+    where,
+    where.startsWith(`${key}=`) || where === `--${key}` ? reason : `${key}: ${reason}`,
+  );
+}
+
+function list(choices: readonly string[]): string {
+  const quoted = choices.map((choice) => `"${choice}"`);
+  return `${quoted.slice(0, -1).join(', ')} or ${quoted.at(-1)}`;
+}

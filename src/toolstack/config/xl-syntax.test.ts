@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ConfigError } from './error.ts';
+import { parseXlFile, parseXlOverride } from './xl-syntax.ts';
+
+function parse(text: string): Record<string, unknown> {
+  return Object.fromEntries([...parseXlFile(text, 'f')].map(([key, { value }]) => [key, value]));
+}
+
+describe("the syntax of xl's files", () => {
+  it('has numbers, strings in both quotes, lists, comments, and assignments that share a line', () => {
+    const text = `
+      # a guest
+      name = "guest" # its name
+      memory=512; vcpus = 0x2
+      extra = 'console=hvc0 "quoted"'
+      disk = [ 'a', "b", ]
+      nested = [[1, 2], []]`;
+    assert.deepEqual(parse(text), {
+      name: 'guest',
+      memory: 512,
+      vcpus: 2,
+      extra: 'console=hvc0 "quoted"',
+      disk: ['a', 'b'],
+      nested: [[1, 2], []],
+    });
+  });
+
+  it('lets a list, or a line that ends in a backslash, go on in the next line', () => {
+    assert.deepEqual(parse('a = [\n  1, # one\n\n  2\n]\nb = \\\n 3'), { a: [1, 2], b: 3 });
+  });
+
+  it('keeps the last of several values, and += appends', () => {
+    assert.deepEqual(parse('a=1\na=2\ns="x"\ns+="y"\nl=[1]\nl+=[2]\nnew+="z"'), {
+      a: 2,
+      s: 'xy',
+      l: [1, 2],
+      new: 'z',
+    });
+  });
+
+  it('knows escapes, and takes carriage returns for space', () => {
+    assert.deepEqual(parse('a = "1\\n2\\t\\\\\\"#"\r\nb = 1\r\n'), { a: '1\n2\t\\"#', b: 1 });
+  });
+
+  it('remembers the line of each key', () => {
+    assert.equal(parseXlFile('\n\na = [\n1]\n b = 2', 'dir/f.cfg').get('b')!.where, 'dir/f.cfg:5');
+  });
+
+  for (const [text, message] of [
+    ['a = "open\nb = 1', 'f:1: a string is not closed before the end of its line'],
+    ['\na 1', 'f:2: expected = after a, found 1'],
+    ['a = ', 'f:1: expected a number, a quoted string or a list, found the end of the file'],
+    ['a = b', 'f:1: expected a number, a quoted string or a list, found b'],
+    ['a = 1 2', 'f:1: expected the end of the line after a, found 2'],
+    ['a = [1 2]', 'f:1: expected , or ] in a list, found 2'],
+    ['a = [1,\n', 'f:2: expected a number, a quoted string or a list, found the end of the file'],
+    ['1 = a', 'f:1: expected a key, found 1'],
+    ['a = 12ab', 'f:1: unexpected "12ab"'],
+    ['a = {', 'f:1: unexpected "{"'],
+    ['a = 1\na += "x"', 'f:2: a: += joins two strings or two lists'],
+  ]) {
+    it(`names the place of the mistake in ${JSON.stringify(text)}`, () => {
+      assert.throws(() => parse(text), { name: 'ConfigError', message });
+    });
+  }
+});
+
+describe('key=value on the command line', () => {
+  it('is read as in a file, and a value without quotes is a string', () => {
+    assert.deepEqual(parseXlOverride('memory=256').value, 256);
+    assert.deepEqual(parseXlOverride('name="x"').value, 'x');
+    assert.deepEqual(parseXlOverride('disk=[]').value, []);
+    assert.deepEqual(parseXlOverride('extra=console=hvc0 quiet').value, 'console=hvc0 quiet');
+    assert.deepEqual(parseXlOverride('kernel=/boot/vmlinuz-6.1').value, '/boot/vmlinuz-6.1');
+    assert.deepEqual(parseXlOverride('root=').value, '');
+  });
+
+  it('is refused without a key', () => {
+    assert.throws(() => parseXlOverride('=1'), new ConfigError('=1', 'expected key=value'));
+  });
+});

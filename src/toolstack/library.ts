@@ -1,0 +1,187 @@
+/**
+ * The library: `Host`, and the domains that it creates. The types are in `api.ts`; what happens underneath is in
+ * `launch.ts` and in the hypervisor.
+ */
+import { type Clock, HostClock, VirtualClock } from '../hypervisor/clock.ts';
+import type { DomainExit as HypervisorExit } from '../hypervisor/domain.ts';
+import { Host as Hypervisor } from '../hypervisor/host.ts';
+import { MachineMemory } from '../machine/memory.ts';
+import { Engine } from '../machine/x86/engine.ts';
+import type { HypercallTable } from '../xen/hypercalls/dispatch.ts';
+import { VIRTUAL_EPOCH_SECONDS } from '../xen/time.ts';
+import type {
+  ConsoleStreams,
+  Domain,
+  DomainExit,
+  DomainOptions,
+  HostOptions,
+  HostStatistics,
+  TraceOptions,
+} from './api.ts';
+import { DEFAULT_MEMORY_MIB, DEFAULT_NAME } from './config/index.ts';
+import { InputStream, OutputStream } from './console/streams.ts';
+import { type KernelImage, loadKernelImage, type SymbolTable } from './images/index.ts';
+import { type LaunchedDomain, type LaunchOptions, launch } from './launch.ts';
+import { eventLoop } from './surroundings.ts';
+import { textTrace } from './trace-text.ts';
+import { xenHypercalls } from './xen-hypercalls.ts';
+import { Xenstored } from './xenstore/xenstored.ts';
+
+const FRAMES_PER_MIB = 256;
+/**
+ * What the hypervisor needs beside the guests' memory: eight bytes of M2P for each frame, and 8 MiB for shared pages, grant
+ * tables, vCPU states, its own page tables, and the megabyte that each domain may own beyond what it asked for.
+ */
+const FRAMES_PER_M2P_FRAME = 512;
+const OVERHEAD_FRAMES = 8 * FRAMES_PER_MIB;
+const LONGEST_INTERVAL_MS = 0x7fffffff;
+
+/** One machine with its hypervisor. All its domains take turns in `run`. */
+export class Host {
+  private readonly hypervisor: Hypervisor;
+  private readonly store = new Xenstored();
+  private readonly hypercalls: HypercallTable = xenHypercalls();
+  private readonly wallClockMs: number;
+  /** A kernel that is started again need not be unpacked again. */
+  private readonly images = new WeakMap<Uint8Array, Promise<KernelImage>>();
+
+  private constructor(hypervisor: Hypervisor, wallClockMs: number) {
+    this.hypervisor = hypervisor;
+    this.wallClockMs = wallClockMs;
+  }
+
+  /** Makes a machine. Raises MemoryError if there is not so much memory. */
+  static async create(options: HostOptions): Promise<Host> {
+    const frames = options.memoryMib * FRAMES_PER_MIB;
+    const memory = new MachineMemory({
+      frames: frames + Math.ceil(frames / FRAMES_PER_M2P_FRAME) + OVERHEAD_FRAMES,
+    });
+    const virtual = options.clock === 'virtual';
+    const clock: Clock = virtual ? new VirtualClock() : new HostClock(eventLoop.monotonicNs);
+    const processor = await Engine.create(memory);
+    const hypervisor = new Hypervisor({ memory, processor, clock, surroundings: eventLoop });
+    if (options.trace !== undefined) trace(hypervisor, options.trace);
+    return new Host(hypervisor, options.wallClockMs ?? (virtual ? VIRTUAL_EPOCH_SECONDS * 1000 : Date.now()));
+  }
+
+  /**
+   * Builds a domain around a kernel; it runs as soon as the host runs. Raises ImageError if the kernel cannot be used,
+   * DomainBuildError if the domain cannot be built, above all for want of memory.
+   */
+  async createDomain(options: DomainOptions): Promise<Domain> {
+    const { kernel, memoryMib = DEFAULT_MEMORY_MIB } = options;
+    let image = this.images.get(kernel);
+    if (image === undefined) {
+      image = loadKernelImage(kernel, options.kernelName ?? 'kernel');
+      this.images.set(kernel, image);
+    }
+    return new Guest(this.hypervisor, this.store, {
+      name: options.name ?? DEFAULT_NAME,
+      uuid: options.uuid?.toLowerCase(),
+      kernel: await image,
+      ramdisk: options.ramdisk,
+      ramdiskName: options.ramdiskName,
+      commandLine: options.commandLine ?? '',
+      memoryMib,
+      maxMemoryMib: options.maxMemoryMib ?? memoryMib,
+      wallClockMs: this.wallClockMs,
+      hypercalls: this.hypercalls,
+    });
+  }
+
+  /** Runs all domains until every one has ended, or `stop` is called. */
+  async run(): Promise<void> {
+    // When every guest waits for input, nothing else may be left to keep Node's event loop going.
+    const hold = setInterval(() => {}, LONGEST_INTERVAL_MS);
+    try {
+      await this.hypervisor.run();
+    } finally {
+      clearInterval(hold);
+    }
+  }
+
+  /** Makes `run` return soon; another `run` goes on from there. */
+  stop(): void {
+    this.hypervisor.stop();
+  }
+
+  statistics(): HostStatistics {
+    const { stats } = this.hypervisor;
+    return {
+      instructions: stats.instructions,
+      hypercalls: stats.hypercalls(),
+      exits: stats.exits.toRecord(),
+    };
+  }
+}
+
+/** A domain as the library's user sees it: streams around what `launch` built. */
+class Guest implements Domain {
+  readonly id: number;
+  readonly name: string;
+  readonly console: ConsoleStreams;
+  readonly emergencyConsole: ReadableStream<Uint8Array<ArrayBuffer>>;
+  readonly exited: Promise<DomainExit>;
+  readonly symbols: SymbolTable;
+  private readonly launched: LaunchedDomain;
+
+  constructor(
+    hypervisor: Hypervisor,
+    store: Xenstored,
+    options: Omit<LaunchOptions, 'onOutput' | 'onDrain' | 'onEmergencyOutput'>,
+  ) {
+    const enter = (action: () => void) => hypervisor.enterInput(action);
+    // Under a virtual clock the guest must not feel how fast it is read, or two runs would differ.
+    const { virtual } = hypervisor.clock;
+    const output = new OutputStream(
+      () => virtual || console.pauseOutput(),
+      () => virtual || enter(() => console.resumeOutput()),
+    );
+    const emergency = new OutputStream();
+    const input = new InputStream((bytes) => console.write(bytes), enter);
+    const launched = launch(hypervisor, store, {
+      ...options,
+      onOutput: (bytes) => output.push(unshared(bytes)),
+      onDrain: () => input.drained(),
+      onEmergencyOutput: (line) => emergency.push(unshared(line)),
+    });
+    const { domain, console } = launched;
+    this.launched = launched;
+    this.id = domain.id;
+    this.name = domain.name;
+    this.symbols = options.kernel.symbols;
+    this.console = { readable: output.readable, writable: input.writable };
+    this.emergencyConsole = emergency.readable;
+    this.exited = domain.exited.then((exit: HypervisorExit) => {
+      launched.conclude();
+      output.close();
+      emergency.close();
+      input.close();
+      return exit;
+    });
+  }
+
+  pause(): void {
+    this.launched.domain.pause();
+  }
+  unpause(): void {
+    this.launched.domain.unpause();
+  }
+  destroy(): void {
+    this.launched.destroy();
+  }
+}
+
+/** What a console gives are copies of their own, never views of the machine's memory. */
+function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return bytes as Uint8Array<ArrayBuffer>;
+}
+
+function trace(hypervisor: Hypervisor, { kinds, onLine }: TraceOptions): void {
+  const flags = hypervisor.trace;
+  flags.hypercalls = kinds.includes('hypercalls');
+  flags.traps = kinds.includes('traps');
+  flags.events = kinds.includes('events');
+  flags.pageTables = kinds.includes('page-tables');
+  flags.sink = textTrace(onLine);
+}
