@@ -6,14 +6,7 @@
  * Every write to guest frames that comes from outside the engine goes through this class, because a frame may hold code
  * that has been decoded: `onCodeWrite` then tells the engine which lines are stale.
  */
-import {
-  CODE_CACHE,
-  CPU,
-  CPU_SIZE,
-  ENGINE_CODE_LINES,
-  ENGINE_FRAMES,
-  ENGINE_FRAMES_BASE,
-} from './layout.ts';
+import { CODE_CACHE, CPU, CPU_SIZE, ENGINE_CODE_LINES, ENGINE_FRAMES, ENGINE_FRAMES_BASE } from './layout.ts';
 
 declare const brand: unique symbol;
 /** A machine frame number: Xen's mfn. */
@@ -75,7 +68,9 @@ export class MachineMemory {
     try {
       this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages });
     } catch {
-      throw new MemoryError(`this JavaScript engine cannot give ${Math.ceil(bytes / MEBIBYTE)} MiB of memory`);
+      throw new MemoryError(
+        `this JavaScript engine cannot give ${Math.ceil(bytes / MEBIBYTE)} MiB of memory`,
+      );
     }
     const { buffer } = this.wasm;
     this.u8 = new Uint8Array(buffer);

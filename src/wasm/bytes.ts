@@ -53,7 +53,8 @@ export class ByteWriter {
       const bits = l & 0x7f;
       l = (l >>> 7) | (h << 25);
       h >>= 7;
-      const done = (h === 0 && l === 0 && (bits & 0x40) === 0) || (h === -1 && l === -1 && (bits & 0x40) !== 0);
+      const done =
+        (h === 0 && l === 0 && (bits & 0x40) === 0) || (h === -1 && l === -1 && (bits & 0x40) !== 0);
       this.byte(done ? bits : bits | 0x80);
       if (done) return;
     }

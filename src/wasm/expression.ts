@@ -92,7 +92,9 @@ export function isConstant(e: Expression): boolean {
 
 /** True for an integer constant of that (small) value. */
 export function isValue(e: Expression, value: number): boolean {
-  return e.kind === Kind.Const && e.low === (value | 0) && (e.type !== I64 || e.high === (value < 0 ? -1 : 0));
+  return (
+    e.kind === Kind.Const && e.low === (value | 0) && (e.type !== I64 || e.high === (value < 0 ? -1 : 0))
+  );
 }
 
 /** Opcodes by type: [i32, i64, f32, f64]. */
@@ -126,7 +128,12 @@ const CLZ = [0x67, 0x79];
 const CTZ = [0x68, 0x7a];
 const POPCNT = [0x69, 0x7b];
 
-function binary(codes: readonly number[], a: Expression, b: Expression, type: ValueType = a.type): Expression {
+function binary(
+  codes: readonly number[],
+  a: Expression,
+  b: Expression,
+  type: ValueType = a.type,
+): Expression {
   if (a.type !== b.type) {
     throw new TypeError(`operands differ in type: 0x${a.type.toString(16)} and 0x${b.type.toString(16)}`);
   }
@@ -234,12 +241,17 @@ const convert =
   };
 /** i64 → i32, the low half. */
 export const wrap: Unary = (a) =>
-  a.kind === Kind.Const ? i32(a.low) : a.code === 0xad || a.code === 0xac ? unwrapped(a) : convert(0xa7, I64, I32)(a);
+  a.kind === Kind.Const
+    ? i32(a.low)
+    : a.code === 0xad || a.code === 0xac
+      ? unwrapped(a)
+      : convert(0xa7, I64, I32)(a);
 function unwrapped(a: Expression): Expression {
   return a.kind === Kind.Operation ? a.operands[0]! : convert(0xa7, I64, I32)(a);
 }
 /** i32 → i64 with zeros. */
-export const extendU: Unary = (a) => (a.kind === Kind.Const ? i64Halves(a.low, 0) : convert(0xad, I32, I64)(a));
+export const extendU: Unary = (a) =>
+  a.kind === Kind.Const ? i64Halves(a.low, 0) : convert(0xad, I32, I64)(a);
 /** i32 → i64 with the sign. */
 export const extendS: Unary = (a) =>
   a.kind === Kind.Const ? i64Halves(a.low, a.low >> 31) : convert(0xac, I32, I64)(a);

@@ -121,7 +121,12 @@ export class FunctionBuilder implements FunctionReference {
   }
 
   /** `condition ? then : otherwise`, only one evaluated; both run as statement lists that end in a value. */
-  ifValue(type: ValueType, condition: Expression, then: () => Expression, otherwise: () => Expression): Local {
+  ifValue(
+    type: ValueType,
+    condition: Expression,
+    then: () => Expression,
+    otherwise: () => Expression,
+  ): Local {
     const result = this.local(type);
     this.if(
       condition,

@@ -73,9 +73,10 @@ export class XenDomain extends Domain {
   }
 
   protected override release(): void {
+    for (const vcpu of this.vcpus) vcpu.time?.release();
     this.grants?.release();
     this.events?.release();
     this.mm?.release();
-    for (const vcpu of this.vcpus) vcpu.release();
+    for (const vcpu of this.vcpus) this.host.releaseVcpuState(vcpu.state);
   }
 }

@@ -22,21 +22,16 @@ import type { XenVcpu } from './vcpu.ts';
 const PENDING_OFFSET = vcpu_info.x64.offset.evtchn_upcall_pending;
 const MASK_OFFSET = vcpu_info.x64.offset.evtchn_upcall_mask;
 
-/** Rounds of delivery after which a guest that faults on its way in is given up: its handlers fault too. */
-const ROUNDS = 16;
-
 /** Delivers what is pending and completes the register state. The domain may have crashed afterwards. */
 export function enterGuest(vcpu: XenVcpu): void {
   if (vcpu.dataSegmentsPending) {
     vcpu.dataSegmentsPending = false;
     loadDataSegments(vcpu);
   }
-  for (let round = 0; vcpu.domain.live; round++) {
+  // A failed return becomes an exception; its handler's address and segments are good, so the second round is the last.
+  do {
     deliverEvents(vcpu);
-    if (!vcpu.domain.live || completeReturn(vcpu)) return;
-    if (round === ROUNDS)
-      vcpu.crash('the kernel cannot be entered: loading its segments faults again and again');
-  }
+  } while (vcpu.domain.live && !completeReturn(vcpu));
 }
 
 /** NMI first, then an event upcall if one is pending and not masked. */

@@ -10,12 +10,7 @@
  * vCPU is scheduled, as guests expect. (Xen 4.17, xen/arch/x86/time.c, xen/common/sched/core.c.)
  */
 import { VIRQ_TIMER } from '../abi/xen/numbers/event_channel.ts';
-import {
-  RUNSTATE_blocked,
-  RUNSTATE_runnable,
-  RUNSTATE_running,
-  XEN_PVCLOCK_TSC_STABLE_BIT,
-} from '../abi/xen/numbers/vcpu.ts';
+import { RUNSTATE_runnable, RUNSTATE_running, XEN_PVCLOCK_TSC_STABLE_BIT } from '../abi/xen/numbers/vcpu.ts';
 import { shared_info, vcpu_info, vcpu_time_info } from '../abi/xen/structures/shared-info.ts';
 import { Timer } from '../hypervisor/timers.ts';
 import { CPU } from '../machine/layout.ts';
@@ -113,7 +108,7 @@ export class VcpuClock implements VcpuTime {
     const { runstate } = this;
     const before = runstate.state;
     // Woken before anybody else took the processor: it never left it.
-    const kept = before === RUNSTATE_blocked && state === RUNSTATE_runnable && this.active;
+    const kept = before !== RUNSTATE_running && state === RUNSTATE_runnable && this.active;
     runstate.change(kept ? RUNSTATE_running : state, this.nowNs);
     if (runstate.state !== RUNSTATE_running) this.vcpu.domain.host.timers.cancel(this.periodic);
     else if (before !== RUNSTATE_running) this.startTicking();

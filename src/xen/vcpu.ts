@@ -356,12 +356,6 @@ export class XenVcpu extends Vcpu {
   lastHypercalls(): HypercallRecord[] {
     return this.trail.records();
   }
-
-  /** Gives its resources back; `mm` has released its tables. */
-  release(): void {
-    this.time?.release();
-    this.domain.host.releaseVcpuState(this.state);
-  }
 }
 
 /** Whether an address with this upper half is canonical: bits 47 to 63 alike. */

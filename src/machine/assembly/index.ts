@@ -17,6 +17,6 @@ export * from './float/x87-trigonometry';
 export * from './float-lanes';
 export * from './fpu-image';
 export * from './integer';
-export * from './string-compare';
 export * from './paging';
+export * from './string-compare';
 export * from './x87';

@@ -74,6 +74,6 @@ export function divideSigned(high: i64, low: u64, divisor: i64): i32 {
   const remainder = load<i64>(CPU + CPU_WIDE);
   const quotient = load<u64>(CPU + CPU_WIDE, 8);
   const minus = negative != divisor < 0;
-  if (quotient > (minus ? <u64>1 << 63 : (<u64>1 << 63) - 1)) return 0;
+  if (quotient > (minus ? (<u64>1) << 63 : ((<u64>1) << 63) - 1)) return 0;
   return result(<u64>(negative ? -remainder : remainder), minus ? 0 - quotient : quotient);
 }

@@ -194,7 +194,11 @@ export class CodeCache {
     if (next === 0) return 0;
     const here = PAGE_SIZE - offset;
     const buffer = STEP_RECORDS + STEP_RECORDS_SIZE; // sixteen spare bytes and more above the step records
-    memory.u8.copyWithin(buffer, memory.framesBase + page.mfn * PAGE_SIZE + offset, memory.framesBase + page.mfn * PAGE_SIZE + PAGE_SIZE);
+    memory.u8.copyWithin(
+      buffer,
+      memory.framesBase + page.mfn * PAGE_SIZE + offset,
+      memory.framesBase + page.mfn * PAGE_SIZE + PAGE_SIZE,
+    );
     memory.u8.copyWithin(buffer + here, next, next + 16);
     const first = this.top;
     this.pseudo(first, PSEUDO_STRADDLE, offset, 0);

@@ -225,7 +225,9 @@ export class CompilerEmitter extends Emitter {
     return mask === 0 ? offset : and(offset, i64(mask === 8 ? 0xffffffff : 0xffff));
   }
   effectiveAddress(): Expression {
-    return this.shape.plain ? this.effectiveOffset() : this.inSlot(this.field8(REC_SEGMENT), this.effectiveOffset());
+    return this.shape.plain
+      ? this.effectiveOffset()
+      : this.inSlot(this.field8(REC_SEGMENT), this.effectiveOffset());
   }
   private inSlot(slot: number, offset: Expression): Expression {
     if (slot === 0) return offset;
@@ -332,4 +334,3 @@ export class CompilerEmitter extends Emitter {
     return load32(BASE, CPU + CPU_TLB_BANK);
   }
 }
-

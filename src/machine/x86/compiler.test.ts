@@ -13,16 +13,48 @@ const DATA = 0x600000;
 
 /** Straight lines from every corner of the integer set, and some of SSE and x87; rbx points to data. */
 const RUNS: readonly (readonly [title: string, instructions: readonly string[]])[] = [
-  ['moves and arithmetic of all sizes', ['48 01 c8', '00 e0', '66 29 d8', '31 c1', '04 7f', '48 83 d0 01', 'f6 d4', '48 f7 d9']],
-  ['memory operands with base, index and displacement', ['48 8b 03', '48 03 44 cb 10', '89 44 8b 20', '48 8d 54 8b 05', '0f b6 73 07', '66 ff 43 30', '86 63 11']],
-  ['shifts, rotates and double shifts', ['48 c1 e0 05', 'd3 e9', '48 d3 ca', 'c0 d4 03', '0f a4 c8 0b', '48 0f ad ca', 'd1 d8']],
-  ['bit tests and scans', ['48 0f ba e0 21', '0f ab c8', '48 0f bd c2', '0f bc f1', 'f3 48 0f b8 c0', '0f a3 0b']],
-  ['multiplication and division', ['48 0f af c1', '48 f7 e1', '48 31 d2', '48 83 c9 03', '48 f7 f1', '6b c8 11', 'f7 e9']],
-  ['flags that pass from one instruction to another', ['48 39 c8', '0f 92 c0', '48 19 d2', 'f5', '48 0f 4c c1', '9c', '9e', '9f', '58']],
+  [
+    'moves and arithmetic of all sizes',
+    ['48 01 c8', '00 e0', '66 29 d8', '31 c1', '04 7f', '48 83 d0 01', 'f6 d4', '48 f7 d9'],
+  ],
+  [
+    'memory operands with base, index and displacement',
+    ['48 8b 03', '48 03 44 cb 10', '89 44 8b 20', '48 8d 54 8b 05', '0f b6 73 07', '66 ff 43 30', '86 63 11'],
+  ],
+  [
+    'shifts, rotates and double shifts',
+    ['48 c1 e0 05', 'd3 e9', '48 d3 ca', 'c0 d4 03', '0f a4 c8 0b', '48 0f ad ca', 'd1 d8'],
+  ],
+  [
+    'bit tests and scans',
+    ['48 0f ba e0 21', '0f ab c8', '48 0f bd c2', '0f bc f1', 'f3 48 0f b8 c0', '0f a3 0b'],
+  ],
+  [
+    'multiplication and division',
+    ['48 0f af c1', '48 f7 e1', '48 31 d2', '48 83 c9 03', '48 f7 f1', '6b c8 11', 'f7 e9'],
+  ],
+  [
+    'flags that pass from one instruction to another',
+    ['48 39 c8', '0f 92 c0', '48 19 d2', 'f5', '48 0f 4c c1', '9c', '9e', '9f', '58'],
+  ],
   ['the stack', ['50', '51', '5a', '68 78 56 34 12', '5e', 'c9'].slice(0, 5)],
-  ['string instructions without repetition', ['48 89 de', '48 8d 7b 40', 'a5', '48 a7', 'aa', 'ac', 'fd', 'a4', 'fc']],
+  [
+    'string instructions without repetition',
+    ['48 89 de', '48 8d 7b 40', 'a5', '48 a7', 'aa', 'ac', 'fd', 'a4', 'fc'],
+  ],
   ['exchange and compare', ['48 0f b1 4b 08', 'f0 48 0f c1 43 10', '87 ca', '48 0f c8', '0f c7 4b 20']],
-  ['packed integers and doubles', ['f3 0f 6f 43 10', '66 0f fc c8', 'f2 48 0f 2a d1', 'f2 0f 58 d0', '66 0f 70 d9 1b', '0f 11 53 20', '66 48 0f 7e c0']],
+  [
+    'packed integers and doubles',
+    [
+      'f3 0f 6f 43 10',
+      '66 0f fc c8',
+      'f2 48 0f 2a d1',
+      'f2 0f 58 d0',
+      '66 0f 70 d9 1b',
+      '0f 11 53 20',
+      '66 48 0f 7e c0',
+    ],
+  ],
   ['the x87 stack', ['d9 e8', 'db 03', 'de c1', 'dd 5b 18', 'df 6b 18']],
   ['a branch that is taken ends the run', ['48 ff c8', '75 40']],
   ['a branch that is not taken goes on', ['48 31 c0', '75 40', '48 ff c1']],
@@ -69,7 +101,7 @@ async function compiled(m: TestMachine, count: number): Promise<() => number> {
     record,
     count,
   );
-  return (await engine.link(module))['run'] as () => number;
+  return (await engine.link(module)).run as () => number;
 }
 
 for (const [title, instructions] of RUNS) {

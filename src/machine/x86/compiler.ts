@@ -38,7 +38,9 @@ export function compileRun(
       const handler = view.getUint16(record + REC_HANDLER, true);
       const variant = variants.variant(handler);
       if (handler < PSEUDO_COUNT || variant === undefined) {
-        throw new CompileError(`expected an instruction as number ${n} of the run, found record kind ${handler}`);
+        throw new CompileError(
+          `expected an instruction as number ${n} of the run, found record kind ${handler}`,
+        );
       }
       emitter.at(record, n, variant.shape);
       f.scope(() => variant.definition.semantics(emitter));

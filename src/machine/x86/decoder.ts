@@ -53,7 +53,12 @@ const CONTROL_REGISTERS = 0x11d;
 
 /** A prefix-constrained, a fully specified encoding is tried before a general one. */
 function specificity(d: Definition): number {
-  return (d.exact >= 0 ? 8 : 0) + (d.prefix !== undefined ? 4 : 0) + (d.digit >= 0 ? 2 : 0) + (d.plusRegister ? 0 : 1);
+  return (
+    (d.exact >= 0 ? 8 : 0) +
+    (d.prefix !== undefined ? 4 : 0) +
+    (d.digit >= 0 ? 2 : 0) +
+    (d.plusRegister ? 0 : 1)
+  );
 }
 
 export class Decoder {
@@ -91,7 +96,8 @@ export class Decoder {
         });
       }
     }
-    for (const list of this.table) list?.sort((a, b) => specificity(b.definition) - specificity(a.definition));
+    for (const list of this.table)
+      list?.sort((a, b) => specificity(b.definition) - specificity(a.definition));
     const nops = this.table[0x90];
     if (nops !== undefined) {
       this.table[0x90] = nops.map((c) => ({ ...c, excludesRexB: !c.definition.plusRegister }));
@@ -198,7 +204,13 @@ export class Decoder {
       if (candidate.excludesRexB && (rex & 1) !== 0) continue;
       const { prefix } = d;
       if (prefix !== undefined) {
-        if (prefix === 'NP' ? opsize || rep !== 0 : prefix === '66' ? !opsize || rep !== 0 : Number.parseInt(prefix, 16) !== rep) {
+        if (
+          prefix === 'NP'
+            ? opsize || rep !== 0
+            : prefix === '66'
+              ? !opsize || rep !== 0
+              : Number.parseInt(prefix, 16) !== rep
+        ) {
           continue;
         }
       }

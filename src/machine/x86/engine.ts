@@ -23,7 +23,7 @@ import {
   TLB_CODE,
   TLB_EXECUTE,
 } from '../layout.ts';
-import type { Gva, HostAddress, Maddr, MachineMemory } from '../memory.ts';
+import type { Gva, HostAddress, MachineMemory, Maddr } from '../memory.ts';
 import { PAGE_SIZE } from '../memory.ts';
 import { CodeCache, type FollowingPage } from './code-cache.ts';
 import { Decoder } from './decoder.ts';
@@ -31,7 +31,17 @@ import { Exit } from './exits.ts';
 import type { Translator } from './guest-memory.ts';
 import { instructionSet } from './instructions/index.ts';
 import { buildInterpreter } from './interpreter.ts';
-import { PSEUDO_LINK, PSEUDO_STOP, PSEUDO_STRADDLE, REC_DISPLACEMENT, REC_HANDLER, REC_LINK, REC_OFFSET, REC_RUN, RECORD_SIZE } from './record.ts';
+import {
+  PSEUDO_LINK,
+  PSEUDO_STOP,
+  PSEUDO_STRADDLE,
+  REC_DISPLACEMENT,
+  REC_HANDLER,
+  REC_LINK,
+  REC_OFFSET,
+  REC_RUN,
+  RECORD_SIZE,
+} from './record.ts';
 import { FLAG_TF, VECTOR_DB, VECTOR_GP, VECTOR_SS } from './registers.ts';
 import { addressedStack, isNonCanonical } from './stack-fault.ts';
 import { VcpuState } from './state.ts';
@@ -89,7 +99,7 @@ export class Engine implements Translator, FollowingPage {
   ) {
     this.memory = memory;
     this.imports = imports;
-    const support = imports['support'] as unknown as SupportExports;
+    const support = imports.support as unknown as SupportExports;
     this.support = support;
     this.variants = variants;
     this.decoder = decoder;
@@ -135,7 +145,7 @@ export class Engine implements Translator, FollowingPage {
       linked,
       variants,
       decoder,
-      instance.instance.exports['run'] as (record: number, budget: number) => number,
+      instance.instance.exports.run as (record: number, budget: number) => number,
     );
     return engine;
   }
@@ -280,7 +290,10 @@ export class Engine implements Translator, FollowingPage {
     const entry = bank + ((low >>> 7) & 0x7fe0);
     const offset = low & 0xfff;
     cpu.set(REG_PAGE, pageLow, high);
-    if (view.getInt32(entry + TLB_EXECUTE, true) === pageLow && view.getInt32(entry + TLB_EXECUTE + 4, true) === high) {
+    if (
+      view.getInt32(entry + TLB_EXECUTE, true) === pageLow &&
+      view.getInt32(entry + TLB_EXECUTE + 4, true) === high
+    ) {
       const record = memory.u32[(view.getUint32(entry + TLB_CODE, true) + offset * 4) >>> 2]!;
       if (record !== 0) return this.straddlerStillGood(record, low, high);
     }
@@ -387,4 +400,3 @@ export class Engine implements Translator, FollowingPage {
     return Exit.Exception;
   }
 }
-

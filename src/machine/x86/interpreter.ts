@@ -16,9 +16,9 @@ import {
   add,
   and,
   call,
+  type Expression,
   eq,
   eqz,
-  type Expression,
   extendU,
   I32,
   I64,
@@ -69,7 +69,7 @@ import {
   RECORD_SIZE,
 } from './record.ts';
 import { VECTOR_GP, VECTOR_UD } from './registers.ts';
-import { exportedSignatures, importSupport } from './support-imports.ts';
+import { type exportedSignatures, importSupport } from './support-imports.ts';
 import type { VariantTable } from './variants.ts';
 
 const BASE = i32(0);
@@ -153,7 +153,13 @@ export function buildInterpreter(
                       });
                       f.set(linkFrom, record);
                     } else {
-                      f.set(target, and(add(load64(BASE, CPU + REG_PAGE), load64(record, REC_IMMEDIATE)), i64(0xffffffff)));
+                      f.set(
+                        target,
+                        and(
+                          add(load64(BASE, CPU + REG_PAGE), load64(record, REC_IMMEDIATE)),
+                          i64(0xffffffff),
+                        ),
+                      );
                     }
                     f.br(lookup);
                   },

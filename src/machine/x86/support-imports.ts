@@ -97,7 +97,6 @@ export function importSupport(
   for (const { name, parameters, results } of signatures) {
     functions[name] = module.import('support', name, parameters, results);
   }
-  functions['hostNow'] = module.import('engine', 'hostNow', [], [F64]);
+  functions.hostNow = module.import('engine', 'hostNow', [], [F64]);
   return functions;
 }
-

@@ -46,7 +46,16 @@ import {
   VECTOR_UD,
 } from './registers.ts';
 import type { VcpuState } from './state.ts';
-import { ATTR_D, ATTR_DPL_SHIFT, ATTR_G, ATTR_L, ATTR_P, ATTR_S, ATTR_TYPE_CODE, ATTR_TYPE_WRITE } from './state.ts';
+import {
+  ATTR_D,
+  ATTR_DPL_SHIFT,
+  ATTR_G,
+  ATTR_L,
+  ATTR_P,
+  ATTR_S,
+  ATTR_TYPE_CODE,
+  ATTR_TYPE_WRITE,
+} from './state.ts';
 import type { Variant } from './variants.ts';
 
 /** Questions that the processor asks while it executes. */
@@ -58,7 +67,13 @@ export interface SystemHooks {
 /** What this file needs of the engine. */
 export interface SystemHost {
   readonly cpu: VcpuState;
-  readonly memory: { readonly u8: Uint8Array; readonly view: DataView; readonly u32: Uint32Array; noteWrite(maddr: number, length: number): void; readonly framesBase: number };
+  readonly memory: {
+    readonly u8: Uint8Array;
+    readonly view: DataView;
+    readonly u32: Uint32Array;
+    noteWrite(maddr: number, length: number): void;
+    readonly framesBase: number;
+  };
   readonly hooks: SystemHooks;
   translate(low: number, high: number, write: boolean): number;
   raise(vector: number, error: number): Exit;
@@ -224,7 +239,8 @@ class SystemInstruction {
   private effectiveAddress(): bigint {
     const { view } = this.host.memory;
     const base = view.getBigUint64(this.cpu.base + this.field8(REC_RM), true);
-    const index = view.getBigUint64(this.cpu.base + this.field8(REC_INDEX), true) << BigInt(this.field8(REC_SCALE));
+    const index =
+      view.getBigUint64(this.cpu.base + this.field8(REC_INDEX), true) << BigInt(this.field8(REC_SCALE));
     const displacement = BigInt(view.getInt32(this.record + REC_DISPLACEMENT, true));
     const mask = view.getBigUint64(this.cpu.base + CPU_OFFSET_MASKS + this.field8(REC_MASK), true);
     const offset = (base + index + displacement) & mask;
@@ -327,7 +343,8 @@ class SystemInstruction {
     if (error === 0) throw new Raised(VECTOR_GP, 0);
     const found = this.descriptor(selector, VECTOR_GP);
     const { attributes, dpl } = found;
-    if ((attributes & (ATTR_S | ATTR_TYPE_CODE)) !== (ATTR_S | ATTR_TYPE_CODE)) throw new Raised(VECTOR_GP, error);
+    if ((attributes & (ATTR_S | ATTR_TYPE_CODE)) !== (ATTR_S | ATTR_TYPE_CODE))
+      throw new Raised(VECTOR_GP, error);
     const rpl = selector & 3;
     const conforming = (attributes & ATTR_TYPE_CONFORMING) !== 0;
     if (returning) {
@@ -403,7 +420,14 @@ class SystemInstruction {
   }
 
   /** Returns to a lower privilege: stack and data segments are reloaded. */
-  private outward(selector: number, code: LoadedDescriptor, rip: bigint, size: number, rsp: bigint, ss: number): void {
+  private outward(
+    selector: number,
+    code: LoadedDescriptor,
+    rip: bigint,
+    size: number,
+    rsp: bigint,
+    ss: number,
+  ): void {
     const { cpu } = this;
     const before = cpu.cpl;
     const oldCs = [cpu.selector(CS), cpu.attributes(CS), cpu.limit(CS), cpu.segmentBase(CS)] as const;
@@ -505,4 +529,4 @@ class SystemInstruction {
   }
 }
 
-const POPPED: Readonly<Record<number, number>> = { 0x07: ES, 0x17: SS, 0x1f: DS, 0x1a1: FS, 0x1a9: GS };
+const POPPED: Readonly<Record<number, number>> = { 7: ES, 23: SS, 31: DS, 417: FS, 425: GS };

@@ -3,15 +3,8 @@
  * it knew. A bank is only as good as the page tables it was filled from: every change that could make an entry stale
  * bumps an epoch, and loading a root whose bank is of an older epoch empties it, as loading CR3 does on a processor.
  */
-import {
-  CPU,
-  CPU_TLB_BANK,
-  ENGINE_TLB_EPOCH,
-  TLB_BANK_COUNT,
-  TLB_BANK_SIZE,
-  TLB_BANKS,
-} from '../layout.ts';
-import type { HostAddress, Maddr, MachineMemory } from '../memory.ts';
+import { CPU, CPU_TLB_BANK, ENGINE_TLB_EPOCH, TLB_BANK_COUNT, TLB_BANK_SIZE, TLB_BANKS } from '../layout.ts';
+import type { HostAddress, MachineMemory, Maddr } from '../memory.ts';
 
 export class TlbBanks {
   private readonly memory: MachineMemory;

@@ -23,9 +23,7 @@ export function variantKey(shape: Shape): number {
   const form = shape.memory ? (shape.plain ? 2 : 1) : 0;
   const address = shape.addressSize === 8 ? 2 : shape.addressSize === 4 ? 1 : 0;
   const repeat = shape.repeat === 0 ? 0 : shape.repeat === 0xf3 ? 1 : 2;
-  return (
-    ((((SIZE_CODES[shape.size] ?? 0) * 3 + form) * 2 + (shape.long ? 1 : 0)) * 3 + address) * 3 + repeat
-  );
+  return ((((SIZE_CODES[shape.size] ?? 0) * 3 + form) * 2 + (shape.long ? 1 : 0)) * 3 + address) * 3 + repeat;
 }
 
 export class VariantTable {

@@ -180,7 +180,7 @@ describe('a domain that has been built', () => {
     const { domain, plan } = built;
     const vcpu = domain.vcpus[0]!;
     assert.equal(domain.state, 'paused');
-    assert.ok(vcpu.online);
+    assert.equal(vcpu.online, true);
     assert.equal(vcpu.state.rip, ENTRY);
     assert.equal(vcpu.state.reg(RSI), plan.startInfo.virtual);
     assert.equal(vcpu.state.reg(RSP), plan.stack.virtual + PAGE_SIZE);
@@ -190,7 +190,7 @@ describe('a domain that has been built', () => {
     assert.equal(vcpu.vcpuInfo, domain.sharedInfo);
     assert.deepEqual([memory.read8(vcpu.vcpuInfo), memory.read8(vcpu.vcpuInfo + 1)], [0, 1]);
     domain.unpause();
-    assert.ok(vcpu.runnable);
+    assert.equal(vcpu.runnable, true);
   });
 
   it('has only its first vCPU on line', () => {
@@ -245,7 +245,7 @@ describe('a domain that has been built', () => {
     // A registered vcpu_info holds its frame; that must not keep it.
     const vcpu = domain.vcpus[0]!;
     const page = mm.allocatePages();
-    assert.ok(mm.getPageAndType(page, PGT_writable_page));
+    assert.equal(mm.getPageAndType(page, PGT_writable_page), true);
     vcpu.vcpuInfo = page * PAGE_SIZE;
     vcpu.vcpuInfoRegistered = true;
     assert.deepEqual(audit(mm.table), [], 'the auditor knows who holds it');
@@ -268,9 +268,9 @@ describe('a domain that cannot be built', () => {
     assert.throws(
       () => build(config, frames),
       (error: Error) => {
-        assert.ok(error instanceof DomainBuildError);
+        assert.equal(error instanceof DomainBuildError, true);
         assert.match(error.message, message);
-        assert.ok(!error.message.includes('\n'));
+        assert.equal(error.message.includes('\n'), false);
         return true;
       },
     );
@@ -298,7 +298,7 @@ describe('a domain that cannot be built', () => {
     );
     assert.equal(host.domains.size, 0);
     // One frame stays: it holds vCPU states, and will again.
-    assert.ok(free - host.frames.available <= 1);
+    assert.equal(free - host.frames.available <= 1, true);
     assert.deepEqual(audit(frameTableOf(host)), []);
   });
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { MachineMemory, PAGE_SIZE } from '../../machine/memory.ts';
 import { DomainBuildError, TooLittleMemoryError } from './errors.ts';
-import { PAGING_X86_64, translatedBits } from './mappings.ts';
+import { PAGING_X86_64, planMapping, translatedBits } from './mappings.ts';
 import { writePageTables } from './page-tables.ts';
 import { leastMebibytes, type PlanRequest, planDomain } from './plan.ts';
 
@@ -41,19 +41,29 @@ describe('planning a domain with INIT_P2M and MOD_START_PFN', () => {
   });
 
   it('ends the mapping at 4 MiB with at least 512 KiB of slack behind the stack', () => {
-    assert.ok(plan.mappedEnd % (4 * MIB) === 0);
+    assert.equal(plan.mappedEnd % (4 * MIB) === 0, true);
     const stackEnd = plan.stack.virtual + PAGE_SIZE;
-    assert.ok(plan.mappedEnd - stackEnd >= 512 * 1024);
+    assert.equal(plan.mappedEnd - stackEnd >= 512 * 1024, true);
     // 60 MiB of kernel, 3 pages, 35 tables, the stack and 512 KiB: the end is 64 MiB, 32 level-1 tables.
     assert.equal(plan.mappedEnd, LINUX.virtBase + 64 * MIB);
     assert.equal(plan.pageTables.pages, 32 + 3);
   });
 
+  it('grows by 4 MiB where tables, stack and slack would not fit otherwise', () => {
+    const end = LINUX.virtBase + 64 * MIB;
+    // Three pages, 35 tables, the stack: 156 KiB. With the slack, 668 KiB.
+    assert.equal(planDomain({ ...LINUX, kernelEnd: end - 668 * 1024 }).mappedEnd, end);
+    const grown = planDomain({ ...LINUX, kernelEnd: end - 664 * 1024 });
+    assert.equal(grown.mappedEnd, end + 4 * MIB);
+    assert.equal(grown.pageTables.pages, 34 + 3);
+    assert.equal(grown.stack.pages, 1);
+  });
+
   it('leaves the initrd and the P2M beyond the mapping, the P2M with its own tables', () => {
     const mappedPages = (64 * MIB) / PAGE_SIZE;
     assert.deepEqual(plan.initrd, { pfn: mappedPages, pages: 769, virtual: plan.mappedEnd });
-    assert.ok(plan.initrdUnmapped);
-    assert.ok(plan.p2mAtNote);
+    assert.equal(plan.initrdUnmapped, true);
+    assert.equal(plan.p2mAtNote, true);
     assert.equal(plan.p2mVirtual, 0x8000000000);
     assert.equal(plan.p2m.pfn, mappedPages + 769);
     // 128 pages of list; one table each of levels 3, 2 and 1: slot 1 of the root is nobody else's.
@@ -68,7 +78,7 @@ describe('planning a domain without these notes', () => {
   it('puts initrd and P2M into the mapping, before start_info', () => {
     assert.equal(plan.initrd!.pfn, plan.kernel.pfn + plan.kernel.pages);
     assert.equal(plan.initrd!.pages, 2);
-    assert.ok(!plan.initrdUnmapped);
+    assert.equal(plan.initrdUnmapped, false);
     assert.equal(plan.p2m.pfn, plan.initrd!.pfn + 2);
     assert.equal(plan.p2m.pages, 128);
     assert.equal(plan.p2mVirtual, plan.p2m.virtual);
@@ -80,7 +90,7 @@ describe('planning a domain without these notes', () => {
     for (const initP2m of [-0x1000, 0x50000000, 0x10000800]) {
       assert.ok(!planDomain({ ...OLD, initP2m }).p2mAtNote, initP2m.toString(16));
     }
-    assert.ok(planDomain({ ...OLD, initP2m: 0x10000000 }).p2mAtNote);
+    assert.equal(planDomain({ ...OLD, initP2m: 0x10000000 }).p2mAtNote, true);
   });
 });
 
@@ -101,6 +111,24 @@ describe('a domain that is too small', () => {
   it('differs from one whose P2M would overlap the kernel', () => {
     const wish = { ...OLD, initP2m: 0x40000000 - 64 * PAGE_SIZE };
     assert.throws(() => planDomain(wish), /overlap/);
+  });
+});
+
+describe('a second mapping', () => {
+  const first = () => planMapping(PAGING_X86_64, [], 0, 4 * MIB - 1, 0, 100, 65536);
+  const tables = (from: number, to: number) =>
+    planMapping(PAGING_X86_64, [first()], from, to, 2000, 3000, 65536).levels.map((level) => level.tables);
+
+  it('brings only tables that the first one does not have, on either side of it', () => {
+    assert.deepEqual(
+      first().levels.map((level) => level.tables),
+      [2, 1, 1, 1],
+    );
+    // From 1020 MiB to 1032 MiB: the second GiB needs a level-2 table, the first one has its own.
+    assert.deepEqual(tables(1020 * MIB, 1032 * MIB - 1), [6, 1, 0, 0]);
+    assert.deepEqual(tables(512 * 1024 * MIB, 512 * 1024 * MIB + 4095), [1, 1, 1, 0]);
+    assert.deepEqual(tables(4 * MIB, 4 * MIB + 4095), [1, 0, 0, 0]);
+    assert.throws(() => tables(2 * MIB, 8 * MIB), DomainBuildError);
   });
 });
 

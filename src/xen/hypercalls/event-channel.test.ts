@@ -22,7 +22,7 @@ describe('event_channel_op', () => {
     const port = word(world, 1);
     assert.equal(port, 1);
     assert.equal(issue(world, abi.EVTCHNOP_send, port), 0);
-    assert.ok(isPending(world.memory, world.domain, port));
+    assert.equal(isPending(world.memory, world.domain, port), true);
     assert.equal(issue(world, abi.EVTCHNOP_close, port), 0);
     assert.equal(issue(world, abi.EVTCHNOP_send, port), -abi.XEN_EINVAL);
     assert.equal(issue(world, abi.EVTCHNOP_bind_virq, abi.VIRQ_TIMER, 0, 0), 0);
@@ -57,7 +57,7 @@ describe('event_channel_op', () => {
     assert.equal(issue(world, abi.EVTCHNOP_bind_interdomain, abi.DOMID_SELF, 1, 0), 0);
     assert.equal(word(world, 2), 2);
     issue(world, abi.EVTCHNOP_send, 2);
-    assert.ok(isPending(world.memory, world.domain, 1));
+    assert.equal(isPending(world.memory, world.domain, 1), true);
   });
 
   it('lets no domain act on another', () => {

@@ -96,10 +96,10 @@ describe('nmi_op', () => {
       world.call(abi.__HYPERVISOR_nmi_op, [command, world.words(...words)]);
     assert.equal(op(abi.XENNMI_register_callback, 0x1000, -1), 0);
     assert.equal(world.vcpu.traps.address[VECTOR_NMI], 0x1000 - 2 ** 32);
-    assert.ok(world.vcpu.traps.masksEvents(VECTOR_NMI));
+    assert.equal(world.vcpu.traps.masksEvents(VECTOR_NMI), true);
     assert.equal(op(abi.XENNMI_register_callback, 0, 0x00800000), -abi.XEN_EINVAL);
     assert.equal(op(abi.XENNMI_unregister_callback), 0);
-    assert.ok(world.vcpu.traps.isNull(VECTOR_NMI, true));
+    assert.equal(world.vcpu.traps.isNull(VECTOR_NMI, true), true);
     assert.equal(op(9), -abi.XEN_ENOSYS);
   });
 });

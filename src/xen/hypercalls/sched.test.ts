@@ -26,10 +26,10 @@ describe('sched_op', () => {
     setUpcallMask(world.memory, world.vcpu, true);
     const port = world.channels.bindIpi(0);
     assert.equal(world.call(OP, [abi.SCHEDOP_block, 0]), 0);
-    assert.ok(world.vcpu.blocked);
-    assert.ok(!upcallsMasked(world.memory, world.vcpu));
+    assert.equal(world.vcpu.blocked, true);
+    assert.equal(upcallsMasked(world.memory, world.vcpu), false);
     world.channels.send(port);
-    assert.ok(!world.vcpu.blocked);
+    assert.equal(world.vcpu.blocked, false);
     world.call(OP, [abi.SCHEDOP_block, 0]);
     assert.ok(!world.vcpu.blocked, 'an event that waits for delivery does not let it block');
   });
@@ -40,7 +40,7 @@ describe('sched_op', () => {
     const old = new TestWorld([handlers]);
     assert.equal(old.call(6, [abi.SCHEDOP_yield]), 0);
     assert.equal(old.call(6, [abi.SCHEDOP_block]), 0);
-    assert.ok(old.vcpu.blocked);
+    assert.equal(old.vcpu.blocked, true);
     assert.equal(old.call(6, [abi.SCHEDOP_poll, WINDOW]), -abi.XEN_ENOSYS);
     assert.equal(old.call(6, [abi.SCHEDOP_shutdown, abi.SHUTDOWN_reboot]), 0);
     assert.deepEqual(await old.domain.exited, { reason: 'reboot' });
@@ -77,7 +77,7 @@ describe('sched_op', () => {
     assert.equal(shutdown(other.id), -abi.XEN_EPERM);
     assert.equal(shutdown(world.domain.id), -abi.XEN_EPERM);
     assert.equal(shutdown(99), -abi.XEN_ESRCH);
-    assert.ok(other.live && world.domain.live);
+    assert.equal(other.live && world.domain.live, true);
     assert.equal(world.call(OP, [abi.SCHEDOP_pin_override, world.words(0)]), -abi.XEN_EPERM);
   });
 });
@@ -90,7 +90,7 @@ describe('SCHEDOP_poll', () => {
     setUpcallMask(world.memory, world.vcpu, true);
     world.channels.send(port);
     assert.equal(poll(world, [quiet, port]), 0);
-    assert.ok(!world.vcpu.blocked);
+    assert.equal(world.vcpu.blocked, false);
     assert.equal(world.vcpu.pollPort, 0);
   });
 
@@ -99,10 +99,10 @@ describe('SCHEDOP_poll', () => {
     const port = world.channels.bindIpi(0);
     setUpcallMask(world.memory, world.vcpu, true);
     assert.equal(poll(world, [port]), 0);
-    assert.ok(world.vcpu.blocked);
+    assert.equal(world.vcpu.blocked, true);
     assert.equal(world.vcpu.pollPort, port);
     world.channels.send(port);
-    assert.ok(!world.vcpu.blocked);
+    assert.equal(world.vcpu.blocked, false);
     assert.equal(world.vcpu.pollPort, 0);
   });
 
@@ -112,16 +112,15 @@ describe('SCHEDOP_poll', () => {
     setUpcallMask(world.memory, world.vcpu, true);
     poll(world, [port], 5 * SECOND);
     world.pass(4 * SECOND);
-    assert.ok(world.vcpu.blocked);
+    assert.equal(world.vcpu.blocked, true);
     world.pass(SECOND);
-    assert.ok(!world.vcpu.blocked);
+    assert.equal(world.vcpu.blocked, false);
     poll(world, [port], 7 * SECOND);
-    world.channels.send(port);
-    world.memory.write8(world.vcpu.vcpuInfo, 0);
+    world.vcpu.wake();
     world.call(OP, [abi.SCHEDOP_block, 0]);
-    assert.ok(world.vcpu.blocked);
+    assert.equal(world.vcpu.blocked, true);
     world.pass(5 * SECOND);
-    assert.ok(world.vcpu.blocked);
+    assert.equal(world.vcpu.blocked, true);
   });
 
   it('without a deadline, does not end at that of an earlier poll', () => {
@@ -134,7 +133,7 @@ describe('SCHEDOP_poll', () => {
     setUpcallMask(world.memory, world.vcpu, true);
     poll(world, [port]);
     world.pass(10 * SECOND);
-    assert.ok(world.vcpu.blocked);
+    assert.equal(world.vcpu.blocked, true);
   });
 
   it('refuses too many ports and ports that are not in use', () => {
@@ -157,7 +156,7 @@ describe('SCHEDOP_watchdog', () => {
     world.pass(9 * SECOND);
     assert.equal(watchdog(world, 1, 10), 0);
     world.pass(9 * SECOND);
-    assert.ok(world.domain.live);
+    assert.equal(world.domain.live, true);
     world.pass(SECOND);
     assert.deepEqual(await world.domain.exited, { reason: 'watchdog' });
   });
@@ -171,7 +170,7 @@ describe('SCHEDOP_watchdog', () => {
     assert.equal(watchdog(world, 1, 0), 0);
     assert.equal(watchdog(world, 2, 0), 0);
     world.pass(20 * SECOND);
-    assert.ok(world.domain.live);
+    assert.equal(world.domain.live, true);
     assert.equal(watchdog(world, 0, 10), 1);
   });
 });

@@ -6,7 +6,7 @@ import { VirtualClock } from '../../hypervisor/clock.ts';
 import { Host } from '../../hypervisor/host.ts';
 import type { Processor } from '../../hypervisor/processor.ts';
 import { CPU } from '../../machine/layout.ts';
-import type { Gva, Mfn } from '../../machine/memory.ts';
+import type { Gva, Maddr, Mfn } from '../../machine/memory.ts';
 import { MachineMemory, PAGE_SIZE } from '../../machine/memory.ts';
 import { Exit } from '../../machine/x86/exits.ts';
 import { VcpuState } from '../../machine/x86/state.ts';
@@ -47,7 +47,7 @@ export class WindowProcessor implements Processor {
   run(): Exit {
     return Exit.Budget;
   }
-  loadRoot(): void {}
+  loadRoot(_root: Maddr): void {}
   invalidatePage(): void {}
   invalidateAll(): void {}
   noteTableChange(): void {}

@@ -58,6 +58,9 @@ describe('the published clock', () => {
     assert.equal(world.memory.read32(at), 2);
     clockOf(world.vcpu).update();
     assert.equal(world.memory.read32(at), 4);
+    world.memory.write32(at, 5);
+    clockOf(world.vcpu).update();
+    assert.equal(world.memory.read32(at), 8, 'and from an odd one, which only a guest can have left, too');
     assert.equal(world.memory.read8(at + vcpu_time_info.x64.offset.flags), abi.XEN_PVCLOCK_TSC_STABLE_BIT);
   });
 
@@ -224,6 +227,14 @@ describe('run states', () => {
     assert.equal(runstate(world, AREA).get('state'), abi.RUNSTATE_offline);
     clockOf(world.vcpu).kernelEntered();
     assert.equal(runstate(world, AREA).get('state'), abi.RUNSTATE_running);
+  });
+
+  it('survive an area that is no longer mapped', () => {
+    const world = new TestWorld([]);
+    issue(world, abi.VCPUOP_register_runstate_memory_area, [AREA, 0]);
+    world.processor.frames = [];
+    clockOf(world.vcpu).changeRunstate(abi.RUNSTATE_running);
+    assert.equal(clockOf(world.vcpu).runstate.state, abi.RUNSTATE_running);
   });
 });
 

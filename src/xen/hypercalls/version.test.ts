@@ -89,9 +89,9 @@ describe('vm_assist', () => {
     const world = new TestWorld(FAMILIES);
     for (const type of [0, 1, 2, 3, 4, 5, abi.VMASST_TYPE_m2p_strict]) {
       assert.equal(assist(world, abi.VMASST_CMD_enable, type), 0);
-      assert.ok(world.domain.hasAssist(type));
+      assert.equal(world.domain.hasAssist(type), true);
       assert.equal(assist(world, abi.VMASST_CMD_disable, type), 0);
-      assert.ok(!world.domain.hasAssist(type));
+      assert.equal(world.domain.hasAssist(type), false);
     }
   });
 

@@ -11,8 +11,8 @@
  * loads them again. Only the loaded one can be stale, so a frame remembers the epoch of its last use (`stamp`), and the
  * loaded one is flushed if it has not been since. Xen does the same with its TLB clock (arch/x86/flushtlb.c).
  *
- * Work per hypercall is bounded by the frames it names, so nothing here is preemptible and the states PGT_partial and
- * PGT_locked do not exist. (Xen 4.17, arch/x86/mm.c, common/page_alloc.c.)
+ * Checking a table is bounded by the frames below it, each of which is checked once, so it is not preemptible, and the
+ * states PGT_partial and PGT_locked do not exist; hypercalls over lists stop between entries. (Xen 4.17, arch/x86/mm.c, common/page_alloc.c.)
  */
 import { DOMID_XEN } from '../../abi/xen/numbers/index.ts';
 import type { Gva, MachineMemory, Maddr, Mfn } from '../../machine/memory.ts';
@@ -29,6 +29,7 @@ import {
   PGT_validated,
   PGT_writable_page,
 } from './page-info.ts';
+import { NO_TRACE, type UpdateTrace } from './trace.ts';
 
 /** What page tables need of the processor; `Processor` of `hypervisor/` is one. */
 export interface TlbControl {
@@ -66,6 +67,8 @@ export interface FrameTableOptions {
   readonly memory: MachineMemory;
   readonly heap: FrameHeap;
   readonly tlb: TlbControl;
+  /** Who watches page-table updates. */
+  readonly trace?: UpdateTrace;
 }
 
 /** Something that validation should have made impossible; a mistake of this program, never of a guest. */
@@ -77,6 +80,7 @@ export class FrameTable {
   readonly memory: MachineMemory;
   readonly heap: FrameHeap;
   readonly tlb: TlbControl;
+  readonly trace: UpdateTrace;
   /** Machine frames in all. */
   readonly frames: number;
   /** Domain number, DOMID_XEN or OWNER_NONE. */
@@ -101,6 +105,7 @@ export class FrameTable {
     this.memory = memory;
     this.heap = options.heap;
     this.tlb = options.tlb;
+    this.trace = options.trace ?? NO_TRACE;
     this.frames = memory.frames;
     this.words = memory.i32;
     this.firstWord = memory.framesBase >>> 2;
@@ -218,9 +223,11 @@ export class FrameTable {
     this.tlb.noteTableChange();
   }
 
-  /** Empties the loaded address space, and makes all others stale. */
+  /**
+   * Drops all translations of the loaded address space that could be stale: all of them, if anything has changed since
+   * it was loaded, and none otherwise. Other address spaces need nothing: they are looked at when they are loaded.
+   */
   flushLoaded(): void {
-    this.noteTableChange();
     const root = this.tlb.cpu.cr3;
     // Before the first vCPU runs no root is loaded.
     if (root !== 0) this.loadRoot(root);
@@ -280,10 +287,12 @@ export function frameTableOf(host: {
   readonly memory: MachineMemory;
   readonly frames: FrameHeap;
   readonly processor: TlbControl;
+  readonly trace?: UpdateTrace;
 }): FrameTable {
   let table = tables.get(host);
   if (table === undefined) {
-    table = new FrameTable({ memory: host.memory, heap: host.frames, tlb: host.processor });
+    const { memory, frames: heap, processor: tlb, trace = NO_TRACE } = host;
+    table = new FrameTable({ memory, heap, tlb, trace });
     tables.set(host, table);
   }
   return table;

@@ -33,7 +33,7 @@ import {
   type TestGuest,
   TestMachine,
   USER,
-} from './test-machine.ts';
+} from './testing/machine.ts';
 import { updateVaMapping } from './update-va-mapping.ts';
 import { guestL1eWord, NO_ENTRY } from './walk.ts';
 
@@ -63,7 +63,7 @@ const DATA_FLAGS = [DATA, DATA, DATA & ~RW, P, P | USER, DATA | USER, DATA | 0x1
 const FAULT = 7;
 
 class Fuzz {
-  readonly machine = new TestMachine(256);
+  readonly machine = TestMachine.create(256);
   readonly random: Random;
   readonly guests: TestGuest[] = [];
   private readonly argumentPages: ArgumentPage[];

@@ -16,6 +16,7 @@ import {
 import { xen_memory_exchange } from '../../abi/xen/structures/memory.ts';
 import type { Gva, Mfn } from '../../machine/memory.ts';
 import { PAGE_SHIFT } from '../../machine/memory.ts';
+import { CONTINUE } from '../hypercalls/dispatch.ts';
 import type { DomainMemory } from './domain-memory.ts';
 import { checkAnyDomain } from './foreign.ts';
 import { readMfn, readWord, writeMfn } from './guest-requests.ts';
@@ -75,7 +76,12 @@ export function memoryExchange(vcpu: MmuVcpu, memory: DomainMemory, pointer: Gva
   };
   const inPerChunk = 2 ** Math.max(0, outOrder - inOrder);
   const chunks = Math.floor(inExtents / inPerChunk);
-  for (let chunk = Math.floor(exchanged / inPerChunk); chunk < chunks; chunk++) {
+  const firstChunk = Math.floor(exchanged / inPerChunk);
+  for (let chunk = firstChunk; chunk < chunks; chunk++) {
+    if (chunk !== firstChunk && vcpu.preemptionDue()) {
+      guest.write64(pointer + OFFSET.nr_exchanged, chunk * inPerChunk, 0);
+      return CONTINUE;
+    }
     const failure = exchangeChunk(vcpu, memory, exchange, chunk);
     if (failure !== 0) {
       guest.write64(pointer + OFFSET.nr_exchanged, chunk * inPerChunk, 0);

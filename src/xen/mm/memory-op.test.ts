@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as X from '../../abi/xen/numbers/index.ts';
+import { CONTINUE } from '../hypercalls/dispatch.ts';
 import { memoryOp } from './memory-op.ts';
-import { DATA, entry, type TestGuest, TestMachine } from './test-machine.ts';
+import { DATA, entry, type TestGuest, TestMachine } from './testing/machine.ts';
 
 const NONE = { low: 0, high: 0 };
 
@@ -43,7 +44,7 @@ function list(guest: TestGuest, count: number): number[] {
 }
 
 test('a balloon deflates and inflates: pages come with their numbers in the M2P and go without a trace', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const free = machine.heap.available;
   assert.equal(reserve(guest, X.XENMEM_populate_physmap, [1000, 1001, 1002]), 3);
@@ -59,7 +60,7 @@ test('a balloon deflates and inflates: pages come with their numbers in the M2P 
 });
 
 test('the reservation has a limit, and a list that stops short tells how far it came', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1, 16);
   guest.domain.maxPages = 18;
   assert.equal(reserve(guest, X.XENMEM_populate_physmap, [1, 2, 3, 4]), 2);
@@ -71,7 +72,7 @@ test('the reservation has a limit, and a list that stops short tells how far it 
 });
 
 test('extents of a higher order are neighbours and aligned, up to 2 MiB', () => {
-  const machine = new TestMachine(2048);
+  const machine = TestMachine.create(2048);
   const guest = machine.guest(1);
   guest.domain.maxPages = 2000;
   assert.equal(reserve(guest, X.XENMEM_populate_physmap, [0x1000], 4), 1);
@@ -86,7 +87,7 @@ test('extents of a higher order are neighbours and aligned, up to 2 MiB', () => 
 });
 
 test('exchange trades single pages for neighbours', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const pages = Array.from({ length: 8 }, () => guest.unmapped());
   const { guest: memory } = guest.vcpu;
@@ -106,7 +107,7 @@ test('exchange trades single pages for neighbours', () => {
 });
 
 test('exchange leaves everything as it was where a page is in use', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const [a, b] = [guest.unmapped(), guest.page().mfn];
   const { guest: memory } = guest.vcpu;
@@ -126,7 +127,7 @@ test('exchange leaves everything as it was where a page is in use', () => {
 });
 
 test('questions about reservations are answered for the caller and refused for others', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   machine.guest(2);
   const guest = machine.guest(1);
   const ask = (op: number, domid: number) => {
@@ -144,7 +145,7 @@ test('questions about reservations are answered for the caller and refused for o
 });
 
 test('the M2P’s place and frames are told', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { guest: memory } = guest.vcpu;
   const at = guest.scratch();
@@ -160,7 +161,7 @@ test('the M2P’s place and frames are told', () => {
 });
 
 test('what a PV domain without privilege may not do is refused as Xen refuses it', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { guest: memory } = guest.vcpu;
   const at = guest.scratch();
@@ -179,7 +180,7 @@ test('what a PV domain without privilege may not do is refused as Xen refuses it
 });
 
 test('frames shared by Xen outlive their release as long as the guest maps them', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { mm } = guest.domain;
   const [shared, readOnly] = [mm.allocateSharedPage(), mm.allocateSharedPage(true)];
@@ -196,4 +197,22 @@ test('frames shared by Xen outlive their release as long as the guest maps them'
   machine.assertSound();
   mm.release();
   machine.assertAllFree();
+});
+
+test('long lists of extents stop halfway, and go on where they stopped when the call is issued again', () => {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  const { vcpu } = guest;
+  vcpu.patience = 1;
+  assert.equal(reserve(guest, X.XENMEM_populate_physmap, [1, 2, 3, 4]), CONTINUE);
+  assert.equal(vcpu.args.number(0), X.XENMEM_populate_physmap + (2 << 6));
+  vcpu.patience = 100;
+  assert.equal(memoryOp(vcpu, vcpu.args), 4);
+  const mfns = list(guest, 4);
+  for (const [i, mfn] of mfns.entries()) assert.equal(machine.table.m2p.low(mfn), i + 1);
+  vcpu.patience = 2;
+  assert.equal(reserve(guest, X.XENMEM_decrease_reservation, mfns), CONTINUE);
+  assert.equal(memoryOp(vcpu, vcpu.args), 4);
+  assert.equal(guest.domain.totPages, 64);
+  machine.assertSound();
 });

@@ -3,8 +3,8 @@
  *
  * Three groups, of which a 64-bit PV domain without privilege may use: its reservation (increase, decrease, populate,
  * exchange), questions about it, and where the M2P is. What only a domain with a translated address space or a
- * toolstack may do answers as Xen does to such a domain. A sub-command's upper bits carry the extent at which an
- * interrupted call resumes; ours are never interrupted, since the guest's own lists bound the work.
+ * toolstack may do answers as Xen does to such a domain. A long list stops halfway; a sub-command's upper bits carry the
+ * extent at which it goes on.
  * (Xen 4.17, common/memory.c: do_memory_op; arch/x86/mm.c: arch_memory_op; arch/x86/x86_64/mm.c: subarch_memory_op.)
  */
 import {
@@ -23,6 +23,7 @@ import {
 } from '../../abi/xen/structures/memory.ts';
 import type { Gva } from '../../machine/memory.ts';
 import type { HypercallArguments } from '../hypercalls/arguments.ts';
+import { CONTINUE } from '../hypercalls/dispatch.ts';
 import { type DomainMemory, memoryOf } from './domain-memory.ts';
 import { checkAnyDomain } from './foreign.ts';
 import { readMfn, readWord, writeMfn } from './guest-requests.ts';
@@ -40,8 +41,9 @@ const RESERVATION = xen_memory_reservation.x64.offset;
 
 /** memory_op(command, pointer). */
 export function memoryOp(vcpu: MmuVcpu, args: HypercallArguments): number {
-  const command = args.number(0);
-  const start = Math.floor(command / (1 << MEMOP_EXTENT_SHIFT));
+  const command = (args.high[0]! >>> 0) * 4294967296 + args.u32(0);
+  // No list is that long; a start beyond them all is as good as any other.
+  const start = Math.min(Math.floor(command / (1 << MEMOP_EXTENT_SHIFT)), MAX_EXTENTS);
   const op = args.low[0]! & MEMOP_CMD_MASK;
   const pointer = args.gva(1);
   const memory = memoryOf(vcpu);
@@ -49,7 +51,7 @@ export function memoryOp(vcpu: MmuVcpu, args: HypercallArguments): number {
     case X.XENMEM_increase_reservation:
     case X.XENMEM_decrease_reservation:
     case X.XENMEM_populate_physmap:
-      return adjustReservation(vcpu, memory, op, pointer, start);
+      return adjustReservation(vcpu, args, memory, op, pointer, start);
     case X.XENMEM_exchange:
       return start !== 0 ? -X.XEN_EINVAL : memoryExchange(vcpu, memory, pointer);
     case X.XENMEM_maximum_ram_page:
@@ -101,6 +103,7 @@ interface Reservation {
 /** Returns the number of extents done, counted from the start of the list; errors show as fewer. */
 function adjustReservation(
   vcpu: MmuVcpu,
+  args: HypercallArguments,
   memory: DomainMemory,
   op: number,
   pointer: Gva,
@@ -118,44 +121,51 @@ function adjustReservation(
   if (order > DOMU_MAX_ORDER) return start;
   const reservation: Reservation = { list, extents, order, flags };
   if (list === 0 ? op !== X.XENMEM_increase_reservation : !isGuestAddress(list)) return start;
-  if (op === X.XENMEM_increase_reservation) return increaseReservation(vcpu, memory, reservation, start);
-  if (op === X.XENMEM_decrease_reservation) return decreaseReservation(vcpu, memory, reservation, start);
-  return populatePhysmap(vcpu, memory, reservation, start);
-}
-
-function increaseReservation(vcpu: MmuVcpu, memory: DomainMemory, r: Reservation, start: number): number {
-  for (let i = start; i < r.extents; i++) {
-    const mfn = memory.allocatePages(r.order);
-    if (mfn === NO_MFN) return i;
-    if (r.list !== 0 && !writeMfn(vcpu, r.list + i * 8, mfn)) return i;
-  }
-  return r.extents;
-}
-
-function decreaseReservation(vcpu: MmuVcpu, memory: DomainMemory, r: Reservation, start: number): number {
-  for (let i = start; i < r.extents; i++) {
-    const first = readMfn(vcpu, r.list + i * 8);
-    if (first === INVALID_MFN) return i;
-    for (let j = 0; j < 2 ** r.order; j++) {
-      if (memory.removePage(first + j) !== 0) return i;
+  const adjustOne = ADJUSTERS[op]!;
+  for (let i = start; i < extents; i++) {
+    if (i !== start && vcpu.preemptionDue()) {
+      args.set(0, op + i * (1 << MEMOP_EXTENT_SHIFT));
+      return CONTINUE;
     }
+    if (!adjustOne(vcpu, memory, reservation, i)) return i;
   }
-  return r.extents;
+  return extents;
 }
 
-function populatePhysmap(vcpu: MmuVcpu, memory: DomainMemory, r: Reservation, start: number): number {
-  if ((r.flags & X.XENMEMF_populate_on_demand) !== 0) return start;
-  for (let i = start; i < r.extents; i++) {
-    const at = r.list + i * 8;
-    if (vcpu.guest.tryHost(at, false) === 0 || vcpu.guest.tryHost(at + 7, false) === 0) return i;
-    const pfn = vcpu.guest.readNumber64(at);
-    const mfn = memory.allocatePages(r.order);
-    if (mfn === NO_MFN) return i;
-    for (let j = 0; j < 2 ** r.order; j++) memory.setPfn(mfn + j, pfn + j);
-    if (!writeMfn(vcpu, at, mfn)) return i;
-  }
-  return r.extents;
+/** Adjusts extent `i` of a list; false if that is not possible. */
+type Adjuster = (vcpu: MmuVcpu, memory: DomainMemory, r: Reservation, i: number) => boolean;
+
+function increaseReservation(vcpu: MmuVcpu, memory: DomainMemory, r: Reservation, i: number): boolean {
+  const mfn = memory.allocatePages(r.order);
+  if (mfn === NO_MFN) return false;
+  return r.list === 0 || writeMfn(vcpu, r.list + i * 8, mfn);
 }
+
+function decreaseReservation(vcpu: MmuVcpu, memory: DomainMemory, r: Reservation, i: number): boolean {
+  const first = readMfn(vcpu, r.list + i * 8);
+  if (first === INVALID_MFN) return false;
+  for (let j = 0; j < 2 ** r.order; j++) {
+    if (memory.removePage(first + j) !== 0) return false;
+  }
+  return true;
+}
+
+function populatePhysmap(vcpu: MmuVcpu, memory: DomainMemory, r: Reservation, i: number): boolean {
+  const at = r.list + i * 8;
+  if ((r.flags & X.XENMEMF_populate_on_demand) !== 0) return false;
+  if (vcpu.guest.tryHost(at, false) === 0 || vcpu.guest.tryHost(at + 7, false) === 0) return false;
+  const pfn = vcpu.guest.readNumber64(at);
+  const mfn = memory.allocatePages(r.order);
+  if (mfn === NO_MFN) return false;
+  for (let j = 0; j < 2 ** r.order; j++) memory.setPfn(mfn + j, pfn + j);
+  return writeMfn(vcpu, at, mfn);
+}
+
+const ADJUSTERS: Readonly<Record<number, Adjuster>> = {
+  [X.XENMEM_increase_reservation]: increaseReservation,
+  [X.XENMEM_decrease_reservation]: decreaseReservation,
+  [X.XENMEM_populate_physmap]: populatePhysmap,
+};
 
 function askReservation(vcpu: MmuVcpu, memory: DomainMemory, op: number, pointer: Gva): number {
   const error = checkAnyDomain(memory, vcpu.guest.read16(pointer + xen_memory_domain.x64.offset.domid));

@@ -12,14 +12,16 @@ import {
   UVMF_ALL,
   UVMF_INVLPG,
   UVMF_TLB_FLUSH,
+  XEN_EBUSY,
   XEN_EFAULT,
   XEN_EINVAL,
   XEN_ENOSYS,
   XEN_EPERM,
   XEN_ESRCH,
 } from '../../abi/xen/numbers/index.ts';
+import { CONTINUE } from '../hypercalls/dispatch.ts';
 import { mmuUpdate } from './mmu-update.ts';
-import { A, D, DATA, entry, GUEST_BASE, NX, P, RW, TABLE, TestMachine, USER } from './test-machine.ts';
+import { A, D, DATA, entry, GUEST_BASE, NX, P, RW, TABLE, TestMachine, USER } from './testing/machine.ts';
 import { updateVaMapping, updateVaMappingOtherdomain } from './update-va-mapping.ts';
 
 const NONE = { low: 0, high: 0 };
@@ -27,7 +29,7 @@ const NONE = { low: 0, high: 0 };
 const M2P: number = -0x800000000000;
 
 test('a batch stops at the first bad request and tells how many were done', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const [a, b, c] = [guest.page(), guest.page(), guest.page()];
   const good = (page: { slot: number }) => ({ mfn: guest.l1, slot: page.slot, value: NONE });
@@ -42,7 +44,7 @@ test('a batch stops at the first bad request and tells how many were done', () =
 });
 
 test('requests of which the array cannot be read fail with -EFAULT, after the ones that can', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { gva, mfn, slot } = guest.page();
   const { guest: memory } = guest.vcpu;
@@ -58,7 +60,7 @@ test('requests of which the array cannot be read fail with -EFAULT, after the on
 });
 
 test('a request that crosses a page is read from both', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const [at, target] = [guest.page(), guest.page()];
   guest.page();
@@ -70,7 +72,7 @@ test('a request that crosses a page is read from both', () => {
 });
 
 test('a frame that is no page table is written as it is, and what may not be written is not', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const writable = guest.page();
   const unused = guest.unmapped();
@@ -87,7 +89,7 @@ test('a frame that is no page table is written as it is, and what may not be wri
 });
 
 test('PRESERVE_AD keeps accessed and dirty bits that are set, NORMAL does not', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { mfn, slot } = guest.page();
   const value = entry(mfn, P | RW);
@@ -99,7 +101,7 @@ test('PRESERVE_AD keeps accessed and dirty bits that are set, NORMAL does not', 
 });
 
 test('MACHPHYS_UPDATE sets the number of a frame of the caller and of no other', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const other = machine.guest(2);
   const guest = machine.guest(1);
   const { mfn } = guest.page();
@@ -111,7 +113,7 @@ test('MACHPHYS_UPDATE sets the number of a frame of the caller and of no other',
 });
 
 test('a domain without privilege can name no other, nor itself by number', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   machine.guest(2);
   const guest = machine.guest(1);
   const { slot } = guest.page();
@@ -130,7 +132,7 @@ test('a domain without privilege can name no other, nor itself by number', () =>
 });
 
 test('only downgrades are reported to the processor', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { mfn, slot } = guest.page();
   const other = guest.page();
@@ -152,7 +154,7 @@ test('only downgrades are reported to the processor', () => {
 });
 
 test('an entry of a higher level that changes is seen at once', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { mfn } = guest.page();
   const [l1, other] = [guest.emptyTable(), guest.emptyTable()];
@@ -166,7 +168,7 @@ test('an entry of a higher level that changes is seen at once', () => {
 });
 
 test('update_va_mapping changes the entry of an address, checked, and drops its translation if asked to', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const [a, b] = [guest.page(), guest.page()];
   guest.vcpu.guest.write32(a.gva, 1);
@@ -186,7 +188,7 @@ test('update_va_mapping changes the entry of an address, checked, and drops its 
 });
 
 test('update_va_mapping finds no entry where there is no table, nor in Xen’s part of the address space', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   for (const gva of [0, 0x7fffffff0000, -4096, -0x800000000000, -0x780000001000, 0x1000000000000]) {
     assert.equal(guest.map(gva, NONE), -XEN_EINVAL);
@@ -195,7 +197,7 @@ test('update_va_mapping finds no entry where there is no table, nor in Xen’s p
 });
 
 test('update_va_mapping does not mistake a higher table for a level-1 one behind a linear mapping', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   assert.equal(guest.update(guest.l4, 300, entry(guest.l4, P | USER)), 0);
   // Through slot 300 three times, the L4 stands where an L1 would.
@@ -206,7 +208,7 @@ test('update_va_mapping does not mistake a higher table for a level-1 one behind
 });
 
 test('update_va_mapping_otherdomain obeys the rules for naming domains', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const other = machine.guest(2);
   const guest = machine.guest(1);
   const { gva } = guest.page();
@@ -220,7 +222,7 @@ test('update_va_mapping_otherdomain obeys the rules for naming domains', () => {
 });
 
 test('INVLPG makes a changed entry visible', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const [a, b] = [guest.page(), guest.page()];
   guest.vcpu.guest.write32(a.gva, 1);
@@ -231,4 +233,40 @@ test('INVLPG makes a changed entry visible', () => {
   assert.equal(guest.vcpu.guest.read32(a.gva), 2);
   const table = guest.emptyTable();
   assert.equal(guest.extended(MMUEXT_PIN_L1_TABLE, table), 0);
+});
+
+test('whoever watches sees each update in words', () => {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  const { gva, mfn, slot } = guest.page();
+  machine.trace.pageTables = true;
+  assert.equal(guest.update(guest.l1, slot, entry(mfn, P | RW, NX)), 0);
+  assert.equal(guest.update(mfn, 0, { low: 0x77, high: 0 }, MMU_MACHPHYS_UPDATE), 0);
+  assert.equal(guest.map(gva, entry(guest.l1, P | RW)), -XEN_EBUSY);
+  assert.equal(guest.extended(MMUEXT_INVLPG_LOCAL, gva), 0);
+  const hex = (value: number) => value.toString(16);
+  assert.deepEqual(machine.traced, [
+    `mmu_update l1 ${hex(guest.l1)}[${slot}] = ${hex(mfn)} P RW NX`,
+    `mmu_update m2p[${hex(mfn)}] = 77`,
+    `update_va_mapping 0x00000000${hex(gva)} = ${hex(guest.l1)} P RW refused: -16`,
+    `mmuext_op invlpg_local ${hex(gva)}`,
+  ]);
+});
+
+test('a long batch stops halfway, and goes on where it stopped when it is issued again', () => {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  const pages = [guest.page(), guest.page(), guest.page(), guest.page(), guest.page()];
+  const { vcpu } = guest;
+  vcpu.patience = 2;
+  const requests = pages.map(({ slot }) => ({ mfn: guest.l1, slot, value: NONE }));
+  assert.equal(guest.updateMany(requests), CONTINUE);
+  assert.equal(guest.done, 3);
+  assert.equal(vcpu.args.u32(1), 0x80000002);
+  assert.equal(vcpu.args.gva(0), guest.scratch() + 3 * 16);
+  vcpu.patience = 100;
+  assert.equal(mmuUpdate(vcpu, vcpu.args), 0);
+  assert.equal(guest.done, 5);
+  for (const { slot } of pages) assert.deepEqual(machine.read(guest.l1, slot), NONE);
+  machine.assertSound();
 });

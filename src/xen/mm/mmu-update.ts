@@ -3,7 +3,7 @@
  *
  * What an entry becomes depends on the frame it lies in: in a page table of some level it is checked as an entry of that
  * level; in a page that is writable anyway, or not in use, it is stored as it is. The batch ends at the first request
- * that fails, and the guest learns how many were done. (Xen 4.17, arch/x86/mm.c: do_mmu_update.)
+ * that fails, and the guest learns how many were done. A long batch stops halfway and is continued. (Xen 4.17, arch/x86/mm.c: do_mmu_update.)
  */
 import {
   DOMID_IO,
@@ -19,6 +19,7 @@ import {
 } from '../../abi/xen/numbers/index.ts';
 import type { Gva, Mfn } from '../../machine/memory.ts';
 import type { HypercallArguments } from '../hypercalls/arguments.ts';
+import { CONTINUE } from '../hypercalls/dispatch.ts';
 import type { DomainMemory } from './domain-memory.ts';
 import { memoryOf } from './domain-memory.ts';
 import { checkPageOwner } from './foreign.ts';
@@ -37,6 +38,7 @@ import {
   tableLevel,
 } from './page-info.ts';
 import { getPageType, putPageType } from './page-types.ts';
+import { traceRequest } from './trace.ts';
 import type { MmuVcpu } from './vcpu.ts';
 import { isGuestAddress } from './walk.ts';
 
@@ -72,6 +74,10 @@ export function mmuUpdate(vcpu: MmuVcpu, args: HypercallArguments): number {
     error = performAll(vcpu, memory, requests, count, access, mapsIo ? DOMID_IO : memory.id);
     i = reader.index;
   }
+  if (error === CONTINUE) {
+    args.set(0, requests + i * BYTES_PER_REQUEST);
+    args.set(1, MMU_UPDATE_PREEMPTED + count - i);
+  }
   if (doneAt !== 0) writeDone(vcpu, doneAt, done + i);
   return error;
 }
@@ -86,13 +92,20 @@ function performAll(
 ): number {
   reader.begin(vcpu.guest, memory.table.memory, requests, BYTES_PER_REQUEST);
   const { words } = reader;
+  const { trace } = memory.table;
   for (; reader.index < count; reader.index++) {
+    if (reader.index !== 0 && vcpu.preemptionDue()) return CONTINUE;
     if (!reader.read()) return -XEN_EFAULT;
     if (access !== 0) return access;
     const error = perform(memory, words[0]!, words[1]!, words[2]!, words[3]!, pgDomid);
+    if (trace.pageTables) traceRequest(trace, vcpu, words, levelOf(memory, words[0]! >>> 12), error);
     if (error !== 0) return error;
   }
   return 0;
+}
+
+function levelOf(memory: DomainMemory, mfn: Mfn): number {
+  return memory.table.isValid(mfn) ? tableLevel(memory.table.typeInfo[mfn]!) : 0;
 }
 
 /** The upper half of the foreign-domain argument is 1 + the domain whose tables are changed, or 0. */

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as X from '../../abi/xen/numbers/index.ts';
-import { DATA, entry, GUEST_BASE, P, RW, TABLE, TestMachine, USER } from './test-machine.ts';
+import { DATA, entry, GUEST_BASE, P, RW, TABLE, TestMachine, USER } from './testing/machine.ts';
 
 const NONE = { low: 0, high: 0 };
 /** 0xffff800000000000: the read-only M2P. */
 const M2P: number = -0x800000000000;
 
 test('a live root stays a root when it is unpinned, and ceases to be one when it is left', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   assert.equal(guest.extended(X.MMUEXT_UNPIN_TABLE, guest.l4), 0);
   machine.assertSound();
@@ -27,7 +27,7 @@ test('a live root stays a root when it is unpinned, and ceases to be one when it
 });
 
 test('only a frame that is a valid root can be loaded', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const other = machine.guest(2);
   const guest = machine.guest(1);
   for (const mfn of [guest.l3, guest.page().mfn, other.l4, 0, 0xfffffff]) {
@@ -38,7 +38,7 @@ test('only a frame that is a valid root can be loaded', () => {
 });
 
 test('the user root is checked, counted and can be taken away', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const root = guest.emptyTable();
   assert.equal(guest.extended(X.MMUEXT_NEW_USER_BASEPTR, guest.l1), -X.XEN_EINVAL);
@@ -52,7 +52,7 @@ test('the user root is checked, counted and can be taken away', () => {
 });
 
 test('loading a root shows what has changed in it while it was not loaded', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { gva, mfn, slot } = guest.page();
   const other = guest.page();
@@ -69,7 +69,7 @@ test('loading a root shows what has changed in it while it was not loaded', () =
 });
 
 test('a frame that was a root and is one again keeps no translations of its first life', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { gva } = guest.page();
   guest.vcpu.guest.write32(gva, 1);
@@ -87,7 +87,7 @@ test('a frame that was a root and is one again keeps no translations of its firs
 });
 
 test('each flush makes changed entries visible, for a bitmap only if it names a vCPU', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const [a, b] = [guest.page(), guest.page()];
   const mask = guest.page().gva;
@@ -120,7 +120,7 @@ test('each flush makes changed entries visible, for a bitmap only if it names a 
 });
 
 test('pages are cleared and copied only if they may be written', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const [a, b] = [guest.page(), guest.page()];
   guest.vcpu.guest.write32(a.gva + 8, 77);
@@ -135,7 +135,7 @@ test('pages are cleared and copied only if they may be written', () => {
 });
 
 test('an LDT is taken page by page, only from pages fit for descriptors, and given up with the root', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { mm } = guest.domain;
   const { gva, mfn } = guest.page();
@@ -156,7 +156,7 @@ test('an LDT is taken page by page, only from pages fit for descriptors, and giv
 });
 
 test('a new root gives up the LDT, which may lie elsewhere in it', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { gva, mfn } = guest.page();
   machine.memory.zeroFrame(mfn);
@@ -172,7 +172,7 @@ test('a new root gives up the LDT, which may lie elsewhere in it', () => {
 });
 
 test('operations that need devices, that do not exist or that name another domain are refused as Xen refuses them', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   machine.guest(2);
   const guest = machine.guest(1);
   assert.equal(guest.extended(X.MMUEXT_FLUSH_CACHE), -X.XEN_EACCES);
@@ -186,7 +186,7 @@ test('operations that need devices, that do not exist or that name another domai
 });
 
 test('the M2P can be read by the guest and not written, and its end is not mapped', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { guest: memory } = guest.vcpu;
   for (const [pfn, mfn] of guest.frames.entries()) assert.equal(memory.readNumber64(M2P + mfn * 8), pfn);
@@ -197,7 +197,7 @@ test('the M2P can be read by the guest and not written, and its end is not mappe
 });
 
 test('a user root shows the M2P unless the guest is strict; then kernel roots show it from the start', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const shown = (root: number) => machine.read(root, 256).low !== 0;
   const [lax, strict] = [guest.emptyTable(), guest.emptyTable()];
@@ -214,7 +214,7 @@ test('a user root shows the M2P unless the guest is strict; then kernel roots sh
 });
 
 test('a page that is mapped after it was given back becomes free with its last mapping', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { gva, mfn } = guest.page();
   assert.equal(guest.domain.mm.removePage(mfn), 0);

@@ -32,12 +32,14 @@ import {
 import type { Gva, Mfn } from '../../machine/memory.ts';
 import { PAGE_SIZE } from '../../machine/memory.ts';
 import type { HypercallArguments } from '../hypercalls/arguments.ts';
+import { CONTINUE } from '../hypercalls/dispatch.ts';
 import { type DomainMemory, memoryOf } from './domain-memory.ts';
 import { checkPageOwner } from './foreign.ts';
 import { RequestReader, writeDone } from './guest-requests.ts';
 import { MMU_UPDATE_PREEMPTED } from './mmu-update.ts';
 import { INVALID_MFN, PGT_writable_page } from './page-info.ts';
 import { getPageAndType, putPageAndType } from './page-types.ts';
+import { traceExtended } from './trace.ts';
 import type { MmuVcpu } from './vcpu.ts';
 import { anyVcpuIn } from './vcpu-mask.ts';
 import { isGuestAddress } from './walk.ts';
@@ -68,9 +70,17 @@ export function mmuextOp(vcpu: MmuVcpu, args: HypercallArguments): number {
   if (access !== 0) return access;
 
   reader.begin(vcpu.guest, memory.table.memory, operations, BYTES_PER_OP);
+  const { trace } = memory.table;
   let error = 0;
   for (; reader.index < count && error === 0; reader.index++) {
+    if (reader.index !== 0 && vcpu.preemptionDue()) {
+      args.set(0, operations + reader.index * BYTES_PER_OP);
+      args.set(1, MMU_UPDATE_PREEMPTED + count - reader.index);
+      error = CONTINUE;
+      break;
+    }
     error = reader.read() ? perform(vcpu, memory) : -XEN_EFAULT;
+    if (trace.pageTables) traceExtended(trace, vcpu, op[CMD]!, op[ARG1]!, error);
     if (error !== 0) break;
   }
   if (doneAt !== 0) writeDone(vcpu, doneAt, done + reader.index);

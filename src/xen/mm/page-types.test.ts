@@ -11,12 +11,12 @@ import {
   XEN_EPERM,
 } from '../../abi/xen/numbers/index.ts';
 import { PGC_count_mask, PGT_count_mask, PGT_l1_page_table, PGT_seg_desc_page } from './page-info.ts';
-import { D, DATA, entry, GUEST_BASE, NX, P, RW, TABLE, TestMachine, USER } from './test-machine.ts';
+import { D, DATA, entry, GUEST_BASE, NX, P, RW, TABLE, TestMachine, USER } from './testing/machine.ts';
 
 const NONE = { low: 0, high: 0 };
 
 test('a guest with a pinned root is sound, and all its frames are free after its end', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const { domain } = machine.guest(1);
   machine.assertSound();
   domain.mm.release();
@@ -24,7 +24,7 @@ test('a guest with a pinned root is sound, and all its frames are free after its
 });
 
 test('a present level-1 entry of the kernel gains the user bit and bit 52, one of the user the global bit', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const kernel = guest.page();
   const user = guest.page();
@@ -36,7 +36,7 @@ test('a present level-1 entry of the kernel gains the user bit and bit 52, one o
 });
 
 test('a page table cannot be mapped writable', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { gva } = guest.page();
   for (const table of [guest.l4, guest.l3, guest.l2, guest.l1]) {
@@ -49,7 +49,7 @@ test('a page table cannot be mapped writable', () => {
 });
 
 test('a page that is mapped writable cannot become a page table', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { mfn, gva } = guest.page();
   machine.memory.zeroFrame(mfn);
@@ -60,7 +60,7 @@ test('a page that is mapped writable cannot become a page table', () => {
 });
 
 test('a frame cannot be a table of two levels at once', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const mfn = guest.emptyTable();
   assert.equal(guest.extended(MMUEXT_PIN_L1_TABLE, mfn), 0);
@@ -73,7 +73,7 @@ test('a frame cannot be a table of two levels at once', () => {
 });
 
 test('entries with forbidden flags are refused at every level', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { gva, mfn } = guest.page();
   for (const flag of [0x008, 0x010, 0x080]) {
@@ -95,7 +95,7 @@ test('entries with forbidden flags are refused at every level', () => {
 });
 
 test('frames that the machine does not have are I/O space, which no guest may map', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { gva } = guest.page();
   assert.equal(guest.map(gva, entry(machine.table.frames, DATA)), -XEN_EPERM);
@@ -105,7 +105,7 @@ test('frames that the machine does not have are I/O space, which no guest may ma
 });
 
 test('frames of another domain, of Xen and free ones cannot be mapped or used as tables', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const other = machine.guest(2);
   const guest = machine.guest(1);
   const { gva } = guest.page();
@@ -121,7 +121,7 @@ test('frames of another domain, of Xen and free ones cannot be mapped or used as
 });
 
 test('a tree with one bad entry is refused as a whole, and nothing of it keeps a type', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const [l4, l3, l2, l1] = [guest.emptyTable(), guest.emptyTable(), guest.emptyTable(), guest.emptyTable()];
   const data = guest.unmapped();
@@ -146,7 +146,7 @@ test('a tree with one bad entry is refused as a whole, and nothing of it keeps a
 });
 
 test('a table that maps itself writable is refused while it is being checked', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const l1 = guest.emptyTable();
   machine.write(l1, 7, entry(l1, DATA));
@@ -157,7 +157,7 @@ test('a table that maps itself writable is refused while it is being checked', (
 });
 
 test('tables that contain each other in a circle are refused', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const [a, b] = [guest.emptyTable(), guest.emptyTable()];
   machine.write(a, 0, entry(b, TABLE));
@@ -167,7 +167,7 @@ test('tables that contain each other in a circle are refused', () => {
 });
 
 test('a root may map itself read-only, and not writable', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   assert.equal(guest.update(guest.l4, 300, entry(guest.l4, TABLE)), -XEN_EINVAL);
   assert.equal(guest.update(guest.l4, 300, entry(guest.l4, P | USER)), 0);
@@ -177,7 +177,7 @@ test('a root may map itself read-only, and not writable', () => {
 });
 
 test('linear page tables are counted, do not chain, and go away with their users', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const [a, b] = [guest.emptyTable(), guest.emptyTable()];
   assert.equal(guest.update(guest.l4, 300, entry(a, P | USER)), 0, 'an empty frame becomes an L3 there');
@@ -204,7 +204,7 @@ test('linear page tables are counted, do not chain, and go away with their users
 });
 
 test('domains with circles of linear page tables are taken apart completely', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const [a, b] = [guest.emptyTable(), guest.emptyTable()];
   machine.write(a, 3, entry(a, P | USER));
@@ -218,7 +218,7 @@ test('domains with circles of linear page tables are taken apart completely', ()
 });
 
 test('slots 256 to 271 of a root are Xen’s: a guest cannot write them, and what it left there is gone', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const l3 = guest.emptyTable();
   for (let slot = 256; slot <= 271; slot++) {
@@ -235,7 +235,7 @@ test('slots 256 to 271 of a root are Xen’s: a guest cannot write them, and wha
 });
 
 test('descriptor pages hold no descriptor that raises privilege, and cannot be mapped writable', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { mm } = guest.domain;
   const page = guest.emptyTable();
@@ -258,7 +258,7 @@ test('descriptor pages hold no descriptor that raises privilege, and cannot be m
 });
 
 test('a cached writable translation does not survive the frame becoming a page table', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { gva, mfn } = guest.page();
   guest.vcpu.guest.write32(gva, 0);
@@ -273,7 +273,7 @@ test('a cached writable translation does not survive the frame becoming a page t
 });
 
 test('a cached translation does not survive the frame being freed', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { gva, mfn } = guest.page();
   guest.vcpu.guest.write32(gva, 0x1234);
@@ -285,7 +285,7 @@ test('a cached translation does not survive the frame being freed', () => {
 });
 
 test('a count that would overflow refuses the next use instead', () => {
-  const machine = new TestMachine();
+  const machine = TestMachine.create();
   const guest = machine.guest(1);
   const { table } = machine;
   const { mfn, gva } = guest.page();

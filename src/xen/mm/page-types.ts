@@ -285,10 +285,9 @@ function promoteTable(table: FrameTable, mfn: Mfn, level: number): number {
   const domid = table.owner[mfn]!;
   const start = table.entryWord(mfn, 0);
   for (let slot = 0; slot < ENTRIES_PER_TABLE; slot++) {
-    if (!isGuestSlot(level, slot)) continue;
     const word = start + slot * 2;
     const low = words[word]!;
-    if ((low & PAGE_PRESENT) === 0) continue;
+    if ((low & PAGE_PRESENT) === 0 || !isGuestSlot(level, slot)) continue;
     const high = words[word + 1]!;
     const error = getPageFromTableEntry(table, level, low, high, mfn, domid);
     if (error !== 0) {
@@ -305,10 +304,10 @@ function demoteTableEntries(table: FrameTable, mfn: Mfn, level: number, slots: n
   const { words } = table;
   const start = table.entryWord(mfn, 0);
   for (let slot = 0; slot < slots; slot++) {
-    if (!isGuestSlot(level, slot)) continue;
     const word = start + slot * 2;
     const low = words[word]!;
-    if ((low & PAGE_PRESENT) !== 0) putPageFromTableEntry(table, low, words[word + 1]!, mfn);
+    if ((low & PAGE_PRESENT) === 0 || !isGuestSlot(level, slot)) continue;
+    putPageFromTableEntry(table, low, words[word + 1]!, mfn);
   }
 }
 

@@ -21,7 +21,7 @@ import {
   RSP,
 } from '../../machine/x86/registers.ts';
 import { ATTR_L } from '../../machine/x86/state.ts';
-import { DATA, type Entry, entry, GUEST_BASE, NX, P, RW, TestMachine, USER } from './test-machine.ts';
+import { DATA, type Entry, entry, GUEST_BASE, NX, P, RW, TestMachine, USER } from './testing/machine.ts';
 
 /** Where the guest sees its L1 table, read-only. */
 const L1_GVA = GUEST_BASE + 3 * 4096;
@@ -30,7 +30,7 @@ const NONE = { low: 0, high: 0 };
 
 /** A guest about to execute a store into slot `slot` of its own L1. */
 class Store {
-  readonly machine = new TestMachine();
+  readonly machine = TestMachine.create();
   readonly guest = this.machine.guest(1);
   readonly target = this.guest.page();
   /** The entry that is stored to, and its address. */

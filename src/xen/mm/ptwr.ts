@@ -36,6 +36,7 @@ import {
 import { entryMfn } from './page-types.ts';
 import { StoreResult } from './ptwr-arithmetic.ts';
 import { LONGEST_INSTRUCTION, NO_REGISTER, Operation, PtwrInstruction } from './ptwr-instruction.ts';
+import { traceAddress } from './trace.ts';
 import type { MmuVcpu } from './vcpu.ts';
 import { guestL1eWord, NO_ENTRY } from './walk.ts';
 
@@ -85,16 +86,17 @@ function emulateStore(memory: DomainMemory, vcpu: MmuVcpu, address: Gva, tableWo
 
   const word = tableWord + ((addressLow & (PAGE_SIZE - 1)) >>> 3) * 2;
   if (!loadSource(state, guest)) return false;
-  result.compute(
-    instruction.operation,
-    size,
-    (addressLow & 7) * 8,
-    table.words[word]!,
-    table.words[word + 1]!,
-    state.rflags,
-  );
-  if (result.stores && modL1Entry(table, word, result.newLow, result.newHigh, false, memory.id) !== 0) {
-    return false;
+  const { operation } = instruction;
+  // RFLAGS has to be worked out, so only for the two that read it.
+  const rflags = operation === Operation.Adc || operation === Operation.Sbb ? state.rflags : 0;
+  const shift = (addressLow & 7) * 8;
+  result.compute(operation, size, shift, table.words[word]!, table.words[word + 1]!, rflags);
+  if (result.stores) {
+    const error = modL1Entry(table, word, result.newLow, result.newHigh, false, memory.id);
+    if (table.trace.pageTables) {
+      traceAddress(table.trace, vcpu, 'store to', address, result.newLow, result.newHigh, error);
+    }
+    if (error !== 0) return false;
   }
   retire(state);
   return true;

@@ -16,6 +16,7 @@ import { memoryOf } from './domain-memory.ts';
 import { checkPageOwner } from './foreign.ts';
 import { modL1Entry } from './mod-entry.ts';
 import { NO_MFN, PGT_count_mask, PGT_l1_page_table, PGT_type_mask, PGT_validated } from './page-info.ts';
+import { traceAddress } from './trace.ts';
 import type { MmuVcpu } from './vcpu.ts';
 import { anyVcpuIn } from './vcpu-mask.ts';
 import { guestL1Table } from './walk.ts';
@@ -36,6 +37,9 @@ export function updateVaMapping(vcpu: MmuVcpu, args: HypercallArguments): number
     error = modL1Entry(table, word, args.low[1]!, args.high[1]!, false, id);
   }
   table.putPage(mfn);
+  if (table.trace.pageTables) {
+    traceAddress(table.trace, vcpu, 'update_va_mapping', gva, args.low[1]!, args.high[1]!, error);
+  }
   if (error !== 0) return error;
   return flush(vcpu, gva, args.low[2]! & UVMF_FLUSHTYPE_MASK, args.number(2));
 }

@@ -36,6 +36,8 @@ export interface MmuVcpu {
   readonly ldtBase: Gva;
   readonly ldtEntries: number;
   setLdt(base: Gva, entries: number): void;
+  /** Whether a hypercall over a list has worked long enough, and should return CONTINUE. */
+  preemptionDue(): boolean;
 }
 
 /** A hypercall of this folder: a `HypercallHandler` that asks less of its vCPU. */

@@ -39,7 +39,11 @@ const byImmediate: Count = (c) => and(c.immediate(1), i32(c.size === 8 ? 63 : 31
 /** Values are computed in i64 for every size: no count of a narrow operand then overflows the type. */
 interface Shift {
   /** New value (i64, untruncated above the size), last bit shifted out (i64, bit 0), OF for a count of one (i64, bit 0). */
-  compute(c: Emitter, a: Local, count: Local): { result: Expression; carry: Expression; overflow: Expression };
+  compute(
+    c: Emitter,
+    a: Local,
+    count: Local,
+  ): { result: Expression; carry: Expression; overflow: Expression };
   /** Rotates leave SF, ZF, AF and PF alone. */
   readonly rotate: boolean;
 }
@@ -59,9 +63,7 @@ const shiftLeft: Shift = {
     // The bit that leaves last is the one at (size − count); in the i64 it is still there for narrow operands.
     const result = f.let(shl(a, count));
     const carry =
-      c.size === 8
-        ? and(shrU(a, sub(i64(64), count)), i64(1))
-        : and(shrU(result, i64(c.size * 8)), i64(1));
+      c.size === 8 ? and(shrU(a, sub(i64(64), count)), i64(1)) : and(shrU(result, i64(c.size * 8)), i64(1));
     const bound = f.let(carry);
     return { result, carry: bound, overflow: xor(topBit(c, result), bound) };
   },
@@ -255,7 +257,10 @@ function doubleShift(right: boolean, counted: Count): Semantics {
       } else {
         const back = f.let(sub(i64(bits), count));
         result = f.let(
-          truncate64(c, right ? or(shrU(a, count), shl(source, back)) : or(shl(a, count), shrU(source, back))),
+          truncate64(
+            c,
+            right ? or(shrU(a, count), shl(source, back)) : or(shl(a, count), shrU(source, back)),
+          ),
         );
         carry = f.let(and(right ? shrU(a, sub(count, i64(1))) : shrU(a, back), i64(1)));
       }
@@ -263,8 +268,7 @@ function doubleShift(right: boolean, counted: Count): Semantics {
       const vector = f.let(carryVector(c, carry, overflow));
       return {
         value: size === 8 ? result : wrap(result),
-        flags: () =>
-          c.setFlagWords(size === 8 ? result : c.signExtended(wrap(result)), vector, i32(c.top())),
+        flags: () => c.setFlagWords(size === 8 ? result : c.signExtended(wrap(result)), vector, i32(c.top())),
       };
     };
     if (c.shape.memory) {
@@ -411,4 +415,3 @@ export function defineBits(set: InstructionSet): void {
   set.define('BSR', '0F BD', 'Gv Ev', bitScan(true));
   set.define('POPCNT', 'F3 0F B8', 'Gv Ev', populationCount);
 }
-

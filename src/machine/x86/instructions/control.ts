@@ -1,15 +1,5 @@
 /** Near control transfer: JMP, Jcc, CALL, RET, LOOP, JRCXZ. Far transfers are in `system.ts`. */
-import {
-  add,
-  and,
-  eqz,
-  type Expression,
-  extendU,
-  i64,
-  nez,
-  sub,
-  wrap,
-} from '../../../wasm/expression.ts';
+import { add, and, type Expression, eqz, extendU, i64, nez, sub, wrap } from '../../../wasm/expression.ts';
 import type { InstructionSet } from '../definition.ts';
 import { CONDITION_NAMES, type Emitter, type Semantics } from '../emitter.ts';
 import { RCX } from '../registers.ts';
@@ -24,7 +14,10 @@ function returnAddress(c: Emitter): Expression {
 }
 
 const jump: Semantics = (c) => c.jumpToTarget();
-const jumpIf = (n: number): Semantics => (c) => c.f.if(c.condition(n), () => c.jumpToTarget());
+const jumpIf =
+  (n: number): Semantics =>
+  (c) =>
+    c.f.if(c.condition(n), () => c.jumpToTarget());
 const jumpIndirect: Semantics = (c) => c.jumpTo(asTarget(c, c.load()));
 
 const call: Semantics = (c) => {
@@ -80,9 +73,20 @@ export function defineControl(set: InstructionSet): void {
     set.define(`J${CONDITION_NAMES[n]}`, `0F 8${hex}`, 'Jz', jumpIf(n), options);
   }
   const counted = { ...near, ends: false, branch: true, addressed: true };
-  set.define('LOOPNE', 'E0', 'Jb', loop((c) => eqz(c.zeroFlag())), counted);
-  set.define('LOOPE', 'E1', 'Jb', loop((c) => c.zeroFlag()), counted);
+  set.define(
+    'LOOPNE',
+    'E0',
+    'Jb',
+    loop((c) => eqz(c.zeroFlag())),
+    counted,
+  );
+  set.define(
+    'LOOPE',
+    'E1',
+    'Jb',
+    loop((c) => c.zeroFlag()),
+    counted,
+  );
   set.define('LOOP', 'E2', 'Jb', loop(), counted);
   set.define('JRCXZ', 'E3', 'Jb', jumpIfZeroCount, counted);
 }
-

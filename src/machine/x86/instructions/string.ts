@@ -7,8 +7,8 @@
 import {
   add,
   and,
-  eqz,
   type Expression,
+  eqz,
   extendU,
   geS,
   geU,
@@ -224,4 +224,3 @@ export function defineString(set: InstructionSet): void {
     set.define(name, hex(opcode + 1), '', semantics, { ...common, sizes: [2, 4, 8] });
   }
 }
-

@@ -10,13 +10,13 @@ import {
   extendU,
   gtU,
   i32,
+  i64,
   load32,
   mul,
   ne,
   shrU,
   sub,
   wrap,
-  i64,
 } from '../../../wasm/expression.ts';
 import {
   CPU_CLOCK_BASE,
@@ -89,13 +89,10 @@ export function defineSystem(set: InstructionSet): void {
   const ends = { ends: true };
   set.define('INT3', 'CC', '', (c) => c.exit(Exit.Interrupt, i32(3)), ends);
   set.define('INT', 'CD', 'Ib', (c) => c.exit(Exit.Interrupt, c.immediate(1)), ends);
-  set.define(
-    'INTO',
-    'CE',
-    '',
-    (c) => c.f.if(c.overflowFlag(), () => c.exit(Exit.Interrupt, i32(4))),
-    { mode: 'legacy', ...ends },
-  );
+  set.define('INTO', 'CE', '', (c) => c.f.if(c.overflowFlag(), () => c.exit(Exit.Interrupt, i32(4))), {
+    mode: 'legacy',
+    ...ends,
+  });
   set.define('INT1', 'F1', '', (c) => c.exit(Exit.Interrupt, i32(1)), ends);
   set.define('SYSCALL', '0F 05', '', (c) => c.exit(Exit.Syscall), ends);
   set.define('SYSENTER', '0F 34', '', (c) => c.exit(Exit.Sysenter), ends);
@@ -164,7 +161,11 @@ export function defineSystem(set: InstructionSet): void {
     ['0F A1', undefined],
     ['0F A9', undefined],
   ] as const) {
-    set.define('POP', encoding, '', system, { ...sized, default64: true, ...(mode === undefined ? {} : { mode }) });
+    set.define('POP', encoding, '', system, {
+      ...sized,
+      default64: true,
+      ...(mode === undefined ? {} : { mode }),
+    });
   }
   set.define('LES', 'C4', 'Gv M', system, { ...ends, mode: 'legacy', sizes: [2, 4] });
   set.define('LDS', 'C5', 'Gv M', system, { ...ends, mode: 'legacy', sizes: [2, 4] });
@@ -189,4 +190,3 @@ export function defineSystem(set: InstructionSet): void {
   set.define('SMSW', '0F 01 /4', 'Ev', system, ends);
   set.define('ARPL', '63', 'Ew Gw', system, { ...ends, mode: 'legacy' });
 }
-

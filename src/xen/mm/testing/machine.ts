@@ -6,21 +6,21 @@
  * flush shows. The guest's address space: page i of the domain at GUEST_BASE + i * 4096, page tables read-only.
  */
 import assert from 'node:assert/strict';
-import { VMASST_TYPE_writable_pagetables } from '../../abi/xen/numbers/index.ts';
-import { FrameAllocator } from '../../hypervisor/frames.ts';
-import { CPU, CPU_CR3 } from '../../machine/layout.ts';
-import { type Gva, type HostAddress, MachineMemory, type Maddr, type Mfn } from '../../machine/memory.ts';
-import { GuestMemory, type Translator } from '../../machine/x86/guest-memory.ts';
-import { VcpuState } from '../../machine/x86/state.ts';
-import { HypercallArguments } from '../hypercalls/arguments.ts';
-import { audit } from './auditor.ts';
-import { DomainMemory } from './domain-memory.ts';
-import { FrameTable, type TlbControl } from './frame-table.ts';
-import { mmuUpdate } from './mmu-update.ts';
-import { mmuextOp } from './mmuext-op.ts';
-import { HIGH_NX, PAGE_ACCESSED, PAGE_DIRTY, PAGE_PRESENT, PAGE_RW, PAGE_USER } from './page-info.ts';
-import { updateVaMapping } from './update-va-mapping.ts';
-import type { MmuDomain, MmuHypercall, MmuVcpu } from './vcpu.ts';
+import { VMASST_TYPE_writable_pagetables } from '../../../abi/xen/numbers/index.ts';
+import { FrameAllocator } from '../../../hypervisor/frames.ts';
+import { CPU, CPU_CR3 } from '../../../machine/layout.ts';
+import { type Gva, type HostAddress, MachineMemory, type Maddr, type Mfn } from '../../../machine/memory.ts';
+import { GuestMemory, type Translator } from '../../../machine/x86/guest-memory.ts';
+import { VcpuState } from '../../../machine/x86/state.ts';
+import { HypercallArguments } from '../../hypercalls/arguments.ts';
+import { audit } from '../auditor.ts';
+import { DomainMemory } from '../domain-memory.ts';
+import { FrameTable, type TlbControl } from '../frame-table.ts';
+import { mmuUpdate } from '../mmu-update.ts';
+import { mmuextOp } from '../mmuext-op.ts';
+import { HIGH_NX, PAGE_ACCESSED, PAGE_DIRTY, PAGE_PRESENT, PAGE_RW, PAGE_USER } from '../page-info.ts';
+import { updateVaMapping } from '../update-va-mapping.ts';
+import type { MmuDomain, MmuHypercall, MmuVcpu } from '../vcpu.ts';
 
 const TWO_32 = 4294967296;
 export const P = PAGE_PRESENT;
@@ -41,8 +41,14 @@ export function entry(mfn: Mfn, flags: number, high = 0): Entry {
   return { low: (mfn << 12) | flags | 0, high };
 }
 
+/** What a machine of these tests runs on: `TestProcessor`, or the engine. */
+export interface MachineProcessor extends TlbControl, Translator {
+  readonly memory: MachineMemory;
+  readonly cpu: VcpuState;
+}
+
 /** Translates by walking the tables, with an unlimited cache per root. */
-export class TestProcessor implements TlbControl, Translator {
+export class TestProcessor implements MachineProcessor {
   readonly memory: MachineMemory;
   readonly cpu: VcpuState;
   /** By root: host address and write permission of a page. */
@@ -154,12 +160,17 @@ export class TestVcpu implements MmuVcpu {
   ldtEntries = 0;
   readonly args = new HypercallArguments();
 
-  constructor(domain: TestDomain, processor: TestProcessor) {
+  constructor(domain: TestDomain, processor: MachineProcessor) {
     this.id = domain.vcpus.length;
     this.domain = domain;
     this.state = processor.cpu;
     this.guest = new GuestMemory(processor.memory, processor);
     domain.vcpus.push(this);
+  }
+  /** How often `preemptionDue` still says no. */
+  patience = Number.POSITIVE_INFINITY;
+  preemptionDue(): boolean {
+    return --this.patience < 0;
   }
   setLdt(base: Gva, entries: number): void {
     this.ldtBase = base;
@@ -176,19 +187,36 @@ export class TestVcpu implements MmuVcpu {
   }
 }
 
-export class TestMachine {
+export class TestMachine<P extends MachineProcessor = MachineProcessor> {
   readonly memory: MachineMemory;
-  readonly processor: TestProcessor;
+  readonly processor: P;
   readonly heap: FrameAllocator;
   readonly table: FrameTable;
+  /** Page-table updates in words, while `trace.pageTables` is on. */
+  readonly traced: string[] = [];
+  readonly trace = {
+    pageTables: false,
+    sink: { pageTable: (_vcpu: object, what: string) => void this.traced.push(what) },
+  };
   private readonly framesAtStart: number;
 
-  constructor(frames = 1024) {
-    this.memory = new MachineMemory({ frames, codeCacheBytes: 65536 });
-    this.processor = new TestProcessor(this.memory);
-    this.heap = new FrameAllocator(frames);
-    this.table = new FrameTable({ memory: this.memory, heap: this.heap, tlb: this.processor });
+  constructor(processor: P) {
+    this.memory = processor.memory;
+    this.processor = processor;
+    this.heap = new FrameAllocator(this.memory.frames);
+    this.table = new FrameTable({
+      memory: this.memory,
+      heap: this.heap,
+      tlb: this.processor,
+      trace: this.trace,
+    });
     this.framesAtStart = this.heap.available;
+  }
+
+  /** A machine with the processor of this file. */
+  static create(frames = 1024): TestMachine<TestProcessor> {
+    const memory = new MachineMemory({ frames, codeCacheBytes: 65536 });
+    return new TestMachine(new TestProcessor(memory));
   }
 
   /** A domain with a running guest of so many pages. */
