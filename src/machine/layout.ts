@@ -101,6 +101,9 @@ export const CPU_CLOCK_VIRTUAL = 0x2b0;
 export const CPU_FPU_BLOCKED = 0x2b4;
 /** u32: address of the record at which the engine left. */
 export const CPU_EXIT_RECORD = 0x2b8;
+/** u32 each, the interpreter's own: instructions left when the present run was entered, and its first record. */
+export const CPU_RUN_LEFT = 0x2bc;
+export const CPU_RUN_START = 0x2c0;
 
 /** x87: control word, status word (without TOP), TOP, tag bits (1 = empty), opcode, last instruction and data pointers. */
 export const CPU_FPU_CONTROL = 0x300; // u16

@@ -284,6 +284,16 @@ export function call(
   return node(Kind.Call, target.results[0] ?? I32, target.index, operands);
 }
 
+/** A call through the module's table: `type` is a signature's index, see `ModuleBuilder.signature`. */
+export function callIndirect(
+  type: number,
+  result: ValueType,
+  entry: Expression,
+  ...operands: Expression[]
+): Expression {
+  return node(Kind.CallIndirect, result, type, [...operands, entry]);
+}
+
 const loadOf =
   (code: number, type: ValueType) =>
   (address: Expression, offset = 0): Expression =>

@@ -285,6 +285,12 @@ export class FunctionBuilder implements FunctionReference {
         code.byte(0x10);
         code.unsigned(e.code);
         return;
+      case Kind.CallIndirect:
+        for (const operand of e.operands) this.emit(operand);
+        code.byte(0x11);
+        code.unsigned(e.code);
+        code.byte(0);
+        return;
       case Kind.Simd:
         for (const operand of e.operands) this.emit(operand);
         code.byte(0xfd);

@@ -1,6 +1,6 @@
 /**
  * Puts functions together to a WebAssembly module: imports first, then functions, one imported memory, an optional
- * imported table. It knows what a translator needs and no more (WebAssembly core specification, section 5.5).
+ * table of functions. It knows what a translator needs and no more (WebAssembly core specification, section 5.5).
  */
 import { ByteWriter } from './bytes.ts';
 import type { ValueType } from './expression.ts';
@@ -17,11 +17,22 @@ export class ModuleBuilder {
   private readonly imports: { module: string; name: string; type: number }[] = [];
   private readonly functions: FunctionBuilder[] = [];
   private readonly exports: { name: string; index: number }[] = [];
+  private elements: readonly FunctionReference[] = [];
   private readonly memoryPages: number;
 
   /** `memoryPages`: the least size of the imported memory `env.memory`, in 64 KiB pages. */
   constructor(memoryPages: number) {
     this.memoryPages = memoryPages;
+  }
+
+  /** The index of a signature, for calls through the table. */
+  signature(parameters: readonly ValueType[], results: readonly ValueType[]): number {
+    return this.type(parameters, results);
+  }
+
+  /** Gives the module a table that holds these functions from entry 0 on. */
+  table(functions: readonly FunctionReference[]): void {
+    this.elements = functions;
   }
 
   private type(parameters: readonly ValueType[], results: readonly ValueType[]): number {
@@ -88,6 +99,16 @@ export class ModuleBuilder {
       s.unsigned(functionTypes.length);
       for (const type of functionTypes) s.unsigned(type);
     });
+    const { elements } = this;
+    if (elements.length > 0) {
+      section(out, 4, (s) => {
+        s.unsigned(1);
+        s.byte(0x70);
+        s.byte(1);
+        s.unsigned(elements.length);
+        s.unsigned(elements.length);
+      });
+    }
     section(out, 7, (s) => {
       s.unsigned(this.exports.length);
       for (const { name, index } of this.exports) {
@@ -96,6 +117,17 @@ export class ModuleBuilder {
         s.unsigned(index);
       }
     });
+    if (elements.length > 0) {
+      section(out, 9, (s) => {
+        s.unsigned(1);
+        s.unsigned(0); // active, table 0
+        s.byte(0x41);
+        s.signed(0);
+        s.byte(0x0b);
+        s.unsigned(elements.length);
+        for (const { index } of elements) s.unsigned(index);
+      });
+    }
     section(out, 10, (s) => {
       s.unsigned(this.functions.length);
       for (const f of this.functions) s.append(f.finish());

@@ -1,25 +1,5 @@
-/** 128-bit integer products and quotients, for MUL, IMUL, DIV and IDIV with 64-bit operands. */
+/** 128-bit quotients, for DIV and IDIV with 64-bit operands. */
 import { CPU, CPU_WIDE } from '../layout.ts';
-
-/** High 64 bits of the unsigned product. */
-export function multiplyHighUnsigned(a: u64, b: u64): u64 {
-  const aLow = a & 0xffffffff;
-  const aHigh = a >> 32;
-  const bLow = b & 0xffffffff;
-  const bHigh = b >> 32;
-  const low = aLow * bLow;
-  const middle = aHigh * bLow + (low >> 32);
-  const other = aLow * bHigh + (middle & 0xffffffff);
-  return aHigh * bHigh + (middle >> 32) + (other >> 32);
-}
-
-/** High 64 bits of the signed product. */
-export function multiplyHighSigned(a: i64, b: i64): i64 {
-  let high = <i64>multiplyHighUnsigned(<u64>a, <u64>b);
-  if (a < 0) high -= b;
-  if (b < 0) high -= a;
-  return high;
-}
 
 /**
  * (high:low) / divisor, unsigned, divisor not zero. Leaves the remainder at CPU_WIDE and the quotient at CPU_WIDE + 8;

@@ -190,11 +190,17 @@ export abstract class Emitter {
     const entry = f.let(add(and(shrU(wrap(va), i32(7)), i32(0x7fe0)), this.tlbBank()));
     f.set(host, add(load32(entry, 24), wrap(va)));
     const last = size > 1 ? add(va, i64(size - 1)) : va;
-    f.if(ne(load64(entry, write ? 8 : 0), and(last, i64(-4096))), () => {
-      f.set(host, callSupport(this.support, write ? 'probeWrite' : 'probeRead', va, i32(size)));
-      f.if(eqz(host), () => this.fault());
-    });
+    f.if(ne(load64(entry, write ? 8 : 0), and(last, i64(-4096))), () =>
+      this.translateSlowly(host, va, size, write),
+    );
     return host;
+  }
+
+  /** The TLB did not know: sets `host` by a probe, or leaves the instruction. */
+  protected translateSlowly(host: Local, address: Expression, size: number, write: boolean): void {
+    const { f } = this;
+    f.set(host, callSupport(this.support, write ? 'probeWrite' : 'probeRead', address, i32(size)));
+    f.if(eqz(host), () => this.fault());
   }
 
   /** Must follow a store to a translated address: finishes one that went to the bounce buffer. */
@@ -412,7 +418,7 @@ export abstract class Emitter {
     return flags;
   }
 
-  /** Sets the arithmetic flags from RFLAGS bits at run time; the encoding of `encodeFlags`. */
+  /** Sets the arithmetic flags from RFLAGS bits at run time; the encoding of flags.ts. */
   setArithmeticFlags(flags: Expression): void {
     const { f } = this;
     const value = f.let(flags);

@@ -167,7 +167,7 @@ export class Engine implements Translator, FollowingPage {
   deactivate(): void {
     const { active } = this;
     if (active === undefined) return;
-    this.memory.u8.copyWithin(active.home, CPU, CPU + CPU_SIZE);
+    if (!active.released) this.memory.u8.copyWithin(active.home, CPU, CPU + CPU_SIZE);
     active.base = active.home;
     this.active = undefined;
   }
@@ -286,6 +286,7 @@ export class Engine implements Translator, FollowingPage {
     const low = cpu.low(0x0a8);
     const high = cpu.high(0x0a8);
     const pageLow = low & -4096;
+    this.banks.useMode(memory.u32[(CPU + CPU_LONG) >> 2]!);
     const bank = this.banks.current;
     const entry = bank + ((low >>> 7) & 0x7fe0);
     const offset = low & 0xfff;

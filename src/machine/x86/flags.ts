@@ -47,25 +47,21 @@ export function decodeFlags(
   return flags;
 }
 
-/** Lazy words that stand for the given RFLAGS: a byte-sized result (n = 7). */
-export function encodeFlags(flags: number): {
-  resultLow: number;
-  resultHigh: number;
-  carry: number;
-  meta: number;
-} {
-  const zero = (flags & FLAG_ZF) !== 0;
+/**
+ * Lazy words that stand for the given RFLAGS, as a byte-sized result (n = 7): `result` is 0 or 1, and what its sign and
+ * parity would say wrongly, `meta` inverts.
+ */
+export function encodeResult(flags: number): number {
+  return (flags & FLAG_ZF) !== 0 ? 0 : 1;
+}
+export function encodeCarry(flags: number): number {
   const carry = (flags & FLAG_CF) !== 0 ? 0x80 : 0;
   const overflow = (flags & FLAG_OF) !== 0 ? 0x40 : 0;
-  // A result of 0 has PF = 1 and SF = 0; a result of 1 has PF = 0 and SF = 0: invert what differs.
-  const result = zero ? 0 : 1;
-  let meta = 7;
-  if ((flags & FLAG_SF) !== 0) meta |= META_INVERT_SIGN;
-  if (((flags & FLAG_PF) !== 0) !== zero) meta |= META_INVERT_PARITY;
-  return {
-    resultLow: result,
-    resultHigh: 0,
-    carry: carry | ((carry >> 1) ^ overflow) | ((flags & FLAG_AF) !== 0 ? 8 : 0),
-    meta,
-  };
+  return carry | ((carry >> 1) ^ overflow) | ((flags & FLAG_AF) !== 0 ? 8 : 0);
+}
+export function encodeMeta(flags: number): number {
+  // A result of 0 has PF = 1, a result of 1 has PF = 0; both have SF = 0.
+  const evenParity = (flags & FLAG_ZF) !== 0;
+  const sign = (flags & FLAG_SF) !== 0 ? META_INVERT_SIGN : 0;
+  return 7 | sign | (((flags & FLAG_PF) !== 0) !== evenParity ? META_INVERT_PARITY : 0);
 }

@@ -75,6 +75,11 @@ export const Status = {
 
 /** Where a handler's ends lead. */
 export interface Flow {
+  /**
+   * Present where calls are forbidden: gives up, with nothing committed, and has the handler's function do it all. A TLB
+   * miss ends so; then a translated address is never a bounce buffer.
+   */
+  readonly giveUp?: () => void;
   fault(): void;
   jumpToTarget(long: boolean): void;
   jumpTo(address: Expression): void;
@@ -114,6 +119,14 @@ export class InterpreterEmitter extends Emitter {
     super(f, shape, support);
     this.record = record;
     this.flow = flow;
+  }
+
+  protected override translateSlowly(host: Local, address: Expression, size: number, write: boolean): void {
+    if (this.flow.giveUp === undefined) super.translateSlowly(host, address, size, write);
+    else this.flow.giveUp();
+  }
+  override stored(host: Expression): void {
+    if (this.flow.giveUp === undefined) super.stored(host);
   }
 
   private field8(offset: number): Expression {

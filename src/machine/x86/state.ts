@@ -33,7 +33,7 @@ import {
   SEGMENT_SIZE,
 } from '../layout.ts';
 import type { Gva, HostAddress, MachineMemory } from '../memory.ts';
-import { decodeFlags, encodeFlags } from './flags.ts';
+import { decodeFlags, encodeCarry, encodeMeta, encodeResult } from './flags.ts';
 import { ARITHMETIC_FLAGS, CS, FLAG_ONE, VECTOR_NM, VECTOR_UD } from './registers.ts';
 
 const TWO_32 = 4294967296;
@@ -59,6 +59,8 @@ export class VcpuState {
   base: HostAddress;
   /** Where the state lies while the vCPU is not the active one. */
   readonly home: HostAddress;
+  /** The place at `home` may belong to another vCPU now: nothing is written back there. */
+  released = false;
   private readonly i32: Int32Array;
 
   constructor(memory: MachineMemory, base: HostAddress) {
@@ -156,10 +158,9 @@ export class VcpuState {
     return arithmetic | this.word(CPU_FLAGS_OTHER);
   }
   set rflags(value: number) {
-    const encoded = encodeFlags(value);
-    this.set(CPU_FLAG_RESULT, encoded.resultLow, encoded.resultHigh);
-    this.set(CPU_FLAG_CARRY, encoded.carry, 0);
-    this.i32[(this.base + CPU_FLAG_META) >> 2] = encoded.meta;
+    this.set(CPU_FLAG_RESULT, encodeResult(value), 0);
+    this.set(CPU_FLAG_CARRY, encodeCarry(value), 0);
+    this.i32[(this.base + CPU_FLAG_META) >> 2] = encodeMeta(value);
     this.i32[(this.base + CPU_FLAGS_OTHER) >> 2] = (value & ~ARITHMETIC_FLAGS) | FLAG_ONE;
   }
 

@@ -3,7 +3,18 @@
  * it knew. A bank is only as good as the page tables it was filled from: every change that could make an entry stale
  * bumps an epoch, and loading a root whose bank is of an older epoch empties it, as loading CR3 does on a processor.
  */
-import { CPU, CPU_TLB_BANK, ENGINE_TLB_EPOCH, TLB_BANK_COUNT, TLB_BANK_SIZE, TLB_BANKS } from '../layout.ts';
+import {
+  CPU,
+  CPU_TLB_BANK,
+  ENGINE_TLB_EPOCH,
+  TLB_BANK_COUNT,
+  TLB_BANK_SIZE,
+  TLB_BANKS,
+  TLB_EMPTY,
+  TLB_ENTRIES,
+  TLB_ENTRY_SIZE,
+  TLB_EXECUTE,
+} from '../layout.ts';
 import type { HostAddress, MachineMemory, Maddr } from '../memory.ts';
 
 export class TlbBanks {
@@ -13,6 +24,8 @@ export class TlbBanks {
   private readonly epochs = new Int32Array(TLB_BANK_COUNT);
   private readonly lastUse = new Float64Array(TLB_BANK_COUNT);
   private readonly byKey = new Map<number, number>();
+  /** Mode of the code that a bank's execute tags lead to: 1 for 64-bit mode. */
+  private readonly modes = new Uint8Array(TLB_BANK_COUNT);
   private uses = 0;
   /** Banks below this number have been used. */
   used = 0;
@@ -45,6 +58,19 @@ export class TlbBanks {
     }
     this.lastUse[bank] = ++this.uses;
     this.memory.u32[(CPU + CPU_TLB_BANK) >> 2] = TLB_BANKS + bank * TLB_BANK_SIZE;
+  }
+
+  /**
+   * The processor is about to execute in a mode. The decoded pages that the active bank knows of are those of one mode:
+   * after a change they are forgotten.
+   */
+  useMode(long: number): void {
+    const bank = (this.current - TLB_BANKS) / TLB_BANK_SIZE;
+    if (this.modes[bank] === long) return;
+    this.modes[bank] = long;
+    const { i32 } = this.memory;
+    const first = (this.current + TLB_EXECUTE) >> 2;
+    for (let entry = 0; entry < TLB_ENTRIES; entry++) i32[first + entry * (TLB_ENTRY_SIZE >> 2)] = TLB_EMPTY;
   }
 
   /** A free bank, or the one that was not used for the longest time. */

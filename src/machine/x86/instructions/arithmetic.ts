@@ -256,9 +256,18 @@ const test: Operation = logic(and);
 
 // ------------------------------------------------------------------ multiplication and division
 
-/** High half of the unsigned (or signed) product of two i64. */
-function highProduct(c: Emitter, a: Expression, b: Expression, signed: boolean): Expression {
-  return callSupport(c.support, signed ? 'multiplyHighSigned' : 'multiplyHighUnsigned', a, b);
+/** High half of the unsigned (or signed) product of two i64, from the products of their halves. */
+function highProduct(c: Emitter, a: Local, b: Local, signed: boolean): Expression {
+  const { f } = c;
+  const half = i64(0xffffffff);
+  const upper = (v: Expression): Expression => (signed ? shrS(v, i64(32)) : shrU(v, i64(32)));
+  const aLow = f.let(and(a, half));
+  const aHigh = f.let(upper(a));
+  const bLow = f.let(and(b, half));
+  const bHigh = f.let(upper(b));
+  const middle = f.let(add(mul(aHigh, bLow), shrU(mul(aLow, bLow), i64(32))));
+  const other = f.let(add(mul(aLow, bHigh), and(middle, half)));
+  return add(mul(aHigh, bHigh), add(upper(middle), upper(other)));
 }
 
 /** MUL and IMUL with one operand: CF = OF = the high half is significant. SF ZF PF follow the low half. */
@@ -445,25 +454,25 @@ export function defineArithmetic(set: InstructionSet): void {
   for (const [n, [name, operation]] of classic.entries()) {
     const base = n * 8;
     const compare = name === 'CMP';
-    const hot = name === 'ADC' || name === 'SBB' ? {} : warm;
+
     const lock = compare ? {} : { lock: true };
     const toRm = (source: (c: Emitter) => Expression): Semantics =>
       compare ? compareWith(operation, rmOperand, source) : intoRm(operation, source);
-    const byteHot = compare ? { hot: [1] } : {};
+    const byteHot = { hot: [1] };
     set.define(name, hex(base), 'Eb Gb', toRm(regOperand), { ...lock, ...byteHot });
-    set.define(name, hex(base + 1), 'Ev Gv', toRm(regOperand), { ...lock, ...hot });
+    set.define(name, hex(base + 1), 'Ev Gv', toRm(regOperand), { ...lock, ...warm });
     const fromRm = compare ? compareWith(operation, regOperand, rmOperand) : intoReg(operation);
     set.define(name, hex(base + 2), 'Gb Eb', fromRm, byteHot);
-    set.define(name, hex(base + 3), 'Gv Ev', fromRm, hot);
+    set.define(name, hex(base + 3), 'Gv Ev', fromRm, warm);
     const accumulate = compare
       ? compareWith(operation, accumulator, immediateOperand)
       : intoAccumulator(operation);
     set.define(name, hex(base + 4), 'Ib', accumulate, { size: 1, ...byteHot });
-    set.define(name, hex(base + 5), 'Iz', accumulate, hot);
+    set.define(name, hex(base + 5), 'Iz', accumulate, warm);
     set.define(name, `80 /${n}`, 'Eb Ib', toRm(immediateOperand), { ...lock, ...byteHot });
     set.define(name, `82 /${n}`, 'Eb Ib', toRm(immediateOperand), { ...lock, mode: 'legacy' });
-    set.define(name, `81 /${n}`, 'Ev Iz', toRm(immediateOperand), { ...lock, ...hot });
-    set.define(name, `83 /${n}`, 'Ev Is', toRm(immediateOperand), { ...lock, ...hot });
+    set.define(name, `81 /${n}`, 'Ev Iz', toRm(immediateOperand), { ...lock, ...warm });
+    set.define(name, `83 /${n}`, 'Ev Is', toRm(immediateOperand), { ...lock, ...warm });
   }
 
   set.define('TEST', '84', 'Eb Gb', compareWith(test, rmOperand, regOperand), { hot: [1] });

@@ -387,7 +387,7 @@ export function defineBits(set: InstructionSet): void {
     [7, 'SAR', shiftArithmetic],
   ];
   for (const [digit, name, shift] of shifts) {
-    const hot = digit === 4 || digit === 5 || digit === 7 ? { hot: [4, 8] } : {};
+    const hot = digit === 2 || digit === 3 ? {} : { hot: [4, 8] };
     set.define(name, `C0 /${digit}`, 'Eb Ib', shiftBy(shift, byImmediate));
     set.define(name, `C1 /${digit}`, 'Ev Ib', shiftBy(shift, byImmediate), hot);
     set.define(name, `D0 /${digit}`, 'Eb', shiftBy(shift, byOne));
@@ -411,7 +411,7 @@ export function defineBits(set: InstructionSet): void {
     set.define(name, opcode, 'Ev Gv', bitTest(change, true), { ...lock, ...hot, modal: true });
     set.define(name, `0F BA /${digit}`, 'Ev Ib', bitTest(change, false), { ...lock, ...hot });
   }
-  set.define('BSF', '0F BC', 'Gv Ev', bitScan(false));
-  set.define('BSR', '0F BD', 'Gv Ev', bitScan(true));
+  set.define('BSF', '0F BC', 'Gv Ev', bitScan(false), { hot: [4, 8] });
+  set.define('BSR', '0F BD', 'Gv Ev', bitScan(true), { hot: [4, 8] });
   set.define('POPCNT', 'F3 0F B8', 'Gv Ev', populationCount);
 }

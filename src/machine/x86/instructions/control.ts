@@ -1,5 +1,6 @@
 /** Near control transfer: JMP, Jcc, CALL, RET, LOOP, JRCXZ. Far transfers are in `system.ts`. */
 import { add, and, type Expression, eqz, extendU, i64, nez, sub, wrap } from '../../../wasm/expression.ts';
+import { REG_PAGE } from '../../layout.ts';
 import type { InstructionSet } from '../definition.ts';
 import { CONDITION_NAMES, type Emitter, type Semantics } from '../emitter.ts';
 import { RCX } from '../registers.ts';
@@ -13,16 +14,22 @@ function returnAddress(c: Emitter): Expression {
   return c.size === 8 ? next : c.truncated(wrap(next));
 }
 
-const jump: Semantics = (c) => c.jumpToTarget();
+/** Goes where a relative branch leads; with a 16-bit operand size the upper half of EIP is lost. */
+function goToTarget(c: Emitter): void {
+  if (c.size === 2) c.jumpTo(and(add(c.state64(REG_PAGE), c.immediate(8)), i64(0xffff)));
+  else c.jumpToTarget();
+}
+
+const jump: Semantics = goToTarget;
 const jumpIf =
   (n: number): Semantics =>
   (c) =>
-    c.f.if(c.condition(n), () => c.jumpToTarget());
+    c.f.if(c.condition(n), () => goToTarget(c));
 const jumpIndirect: Semantics = (c) => c.jumpTo(asTarget(c, c.load()));
 
 const call: Semantics = (c) => {
   c.push(returnAddress(c));
-  c.jumpToTarget();
+  goToTarget(c);
 };
 const callIndirect: Semantics = (c) => {
   const target = c.load();
@@ -52,10 +59,10 @@ function loop(condition?: (c: Emitter) => Expression): Semantics {
     const left = f.let(sub(counter(c), i64(1)));
     c.setGpr(RCX, addressSize === 8 ? left : c.truncated(wrap(left), addressSize), addressSize);
     const taken = nez(addressSize === 8 ? left : f.let(counter(c)));
-    f.if(condition === undefined ? taken : and(taken, condition(c)), () => c.jumpToTarget());
+    f.if(condition === undefined ? taken : and(taken, condition(c)), () => goToTarget(c));
   };
 }
-const jumpIfZeroCount: Semantics = (c) => c.f.if(eqz(counter(c)), () => c.jumpToTarget());
+const jumpIfZeroCount: Semantics = (c) => c.f.if(eqz(counter(c)), () => goToTarget(c));
 
 export function defineControl(set: InstructionSet): void {
   const near = { force64: true, modal: true, ends: true, sizes: [2, 4, 8], hot: [8] };

@@ -335,8 +335,8 @@ export function defineData(set: InstructionSet): void {
   set.define('POP', '58+r', 'Zv', popRm, { ...stack, hot: [8] });
   set.define('PUSH', 'FF /6', 'Ev', pushRm, stack);
   set.define('POP', '8F /0', 'Ev', popRm, stack);
-  set.define('PUSH', '68', 'Iz', pushImmediate, stack);
-  set.define('PUSH', '6A', 'Is', pushImmediate, { ...stack, sizes: [2, 4, 8] });
+  set.define('PUSH', '68', 'Iz', pushImmediate, { ...stack, hot: [8] });
+  set.define('PUSH', '6A', 'Is', pushImmediate, { ...stack, sizes: [2, 4, 8], hot: [8] });
   set.define('LEAVE', 'C9', '', leave, { ...stack, sizes: [2, 4, 8], hot: [8] });
   set.define('ENTER', 'C8', 'Iw Ie', enter, { ...stack, sizes: [2, 4, 8] });
   set.define('PUSHA', '60', '', pushAll, { mode: 'legacy', modal: true, sizes: [2, 4] });
@@ -357,7 +357,7 @@ export function defineData(set: InstructionSet): void {
   for (let n = 0; n < 16; n++) {
     const hex = n.toString(16).toUpperCase();
     set.define(`CMOV${CONDITION_NAMES[n]}`, `0F 4${hex}`, 'Gv Ev', conditionalMove(n), hot);
-    set.define(`SET${CONDITION_NAMES[n]}`, `0F 9${hex}`, 'Eb', setOnCondition(n));
+    set.define(`SET${CONDITION_NAMES[n]}`, `0F 9${hex}`, 'Eb', setOnCondition(n), { hot: [1] });
   }
 
   set.define('CBW', '98', '', extendAccumulator, { sizes: [2, 4, 8] });

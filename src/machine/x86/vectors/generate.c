@@ -19,7 +19,7 @@ enum { CODE_PAGE = 0x100000, CODE = 0x100800, CODE_TARGET = 0x100900, WINDOW = 0
 enum { WINDOW_WORDS = 128, GROUP = 10 };
 
 typedef struct {
-  char name[160], code[64], registers[24], fixups[8], count[8];
+  char name[160], code[256], registers[24], fixups[8], count[8];
   char memory, xmm, x87;
   int bits, direction;
   uint32_t flags, status;
@@ -28,13 +28,13 @@ typedef struct {
 typedef struct {
   int64_t general[16];
   uint32_t flags, memory[WINDOW_WORDS], xmm[64], mxcsr, x87[24], control, status, tags;
-  uint8_t code[16];
+  uint8_t code[96];
   int code_length, outcome;
   int64_t rip;
 } Registers;
 
 static Form form;
-static int16_t template[16];
+static int16_t template[96];
 static int template_length, records, shown, done;
 static Registers inputs, outputs;
 static ucontext_t *context, home;
@@ -355,7 +355,7 @@ static void load_context(void) {
   g[REG_EFL] = inputs.flags | 0x202;
   g[REG_RIP] = CODE;
   g[REG_CSGSFS] = 0x2bLL << 48 | (form.bits == 64 ? 0x33 : 0x23);
-  memset((void *)CODE, 0xcc, 16);
+  memset((void *)CODE, 0xcc, 128);
   memcpy((void *)CODE, inputs.code, inputs.code_length);
   memcpy((void *)WINDOW, inputs.memory, sizeof inputs.memory);
   struct _xstate *x = fpu_of(context);
@@ -426,7 +426,7 @@ static int read_form(char *line) {
   char memory[4], fpu[4];
   form.fixups[0] = 0;
   seed(line);
-  int n = sscanf(line, "%159[^\t]\t%d\t%63s\t%23s\t%3s\t%7s\t%3s\t%x\t%7s\t%d\t%x", form.name, &form.bits, form.code,
+  int n = sscanf(line, "%159[^\t]\t%d\t%255s\t%23s\t%3s\t%7s\t%3s\t%x\t%7s\t%d\t%x", form.name, &form.bits, form.code,
                  form.registers, memory, form.fixups, fpu, &form.flags, form.count, &form.direction, &form.status);
   form.memory = memory[0], form.xmm = fpu[0], form.x87 = fpu[1];
   template_length = strlen(form.code) / 2;
@@ -434,7 +434,7 @@ static int read_form(char *line) {
     unsigned byte;
     template[i] = sscanf(form.code + 2 * i, "%2x", &byte) == 1 ? (int)byte : -1;
   }
-  return n == 11 && template_length <= 15;
+  return n == 11 && template_length <= 96;
 }
 
 int main(int argc, char **argv) {
@@ -452,7 +452,7 @@ int main(int argc, char **argv) {
   /* Compatibility mode needs data segments; 64-bit code does not look at them. */
   __asm__ volatile("mov %0, %%ds; mov %0, %%es" ::"r"(0x2b));
 
-  static char line[600];
+  static char line[900];
   while (fgets(line, sizeof line, stdin)) {
     line[strcspn(line, "\n")] = 0;
     if (!read_form(line)) return fprintf(stderr, "form not understood: %s\n", line), 1;

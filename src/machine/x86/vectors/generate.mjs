@@ -16,12 +16,16 @@ import { fileURLToPath } from 'node:url';
 import { instructionSet } from '../instructions/index.ts';
 import { exclusion, formsOf } from './forms.ts';
 import { formLine } from './inputs.ts';
+import { PROGRAMS } from './sequences.ts';
 import { RECORDS, Replay, SHOWN } from './replay.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const forms = instructionSet()
-  .definitions.filter((d) => exclusion(d) === undefined)
-  .flatMap(formsOf);
+const forms = [
+  ...instructionSet()
+    .definitions.filter((d) => exclusion(d) === undefined)
+    .flatMap(formsOf),
+  ...PROGRAMS,
+];
 
 /** The processor's answers, a list of fields for each form. */
 function ask(asked, shown) {

@@ -5,9 +5,13 @@
  * only what the processor answered needs to be kept. Change one side and the other must follow; every hash changes too.
  */
 
+import { biased, decimalDigits, double, extended, next, single, sparse, value } from './random.ts';
+
 /** Where the code under test lies: a page of INT3 with the instruction in its middle. */
 export const CODE_PAGE = 0x100000;
 export const CODE = 0x100800;
+/** Code of a form has at most this many bytes. */
+export const CODE_LIMIT = 96;
 /** The data window, 512 bytes around a page boundary; pointers start near its middle. */
 export const WINDOW = 0x110f00;
 export const WINDOW_WORDS = 128;
@@ -55,246 +59,6 @@ export function formLine(form: Form): string {
   return [name, ...words, count, direction ? 1 : 0, status.toString(16)].join('\t');
 }
 
-// ------------------------------------------------------------------ the generator: xoshiro128**
-
-const state = new Uint32Array(4);
-
-export function seed(text: string): void {
-  for (let i = 0; i < 4; i++) {
-    let h = (0x811c9dc5 + Math.imul(i, 0x9e3779b9)) | 0;
-    for (let k = 0; k < text.length; k++) h = Math.imul(h ^ text.charCodeAt(k), 0x01000193);
-    state[i] = h | 1;
-  }
-}
-
-export function next(): number {
-  const [s0, s1, s2, s3] = [state[0]!, state[1]!, state[2]!, state[3]!];
-  const five = Math.imul(s1, 5);
-  const result = Math.imul((five << 7) | (five >>> 25), 9) >>> 0;
-  const t3 = s3 ^ s1;
-  const t2 = s2 ^ s0;
-  state[1] = s1 ^ t2;
-  state[0] = s0 ^ t3;
-  state[2] = t2 ^ (s1 << 9);
-  state[3] = (t3 << 11) | (t3 >>> 21);
-  return result;
-}
-
-// ------------------------------------------------------------------ values; 64-bit ones come as low and high
-
-let low = 0;
-let high = 0;
-let extra = 0;
-
-/** Corners of every integer size. */
-const CORNERS: readonly (readonly [number, number])[] = [
-  [0, 0],
-  [1, 0],
-  [-1, -1],
-  [0x7f, 0],
-  [0x80, 0],
-  [0xff, 0],
-  [0x100, 0],
-  [0x7fff, 0],
-  [0x8000, 0],
-  [0xffff, 0],
-  [0x10000, 0],
-  [0x7fffffff, 0],
-  [0x80000000 | 0, 0],
-  [-1, 0],
-  [0, 1],
-  [-1, 0x7fffffff],
-  [0, 0x80000000 | 0],
-  [0x80000000 | 0, -1],
-  [0x55555555, 0x55555555],
-  [0xff00ff | 0, 0xff00ff],
-  [-2, -1],
-  [2, 0],
-  [-128, -1],
-  [-32768, -1],
-];
-
-function biased(): void {
-  const r = next();
-  switch (r & 7) {
-    case 0:
-      [low, high] = CORNERS[(r >>> 3) % CORNERS.length] as [number, number];
-      return;
-    case 1:
-      low = ((r >>> 3) & 0xff) - 128;
-      high = low >> 31;
-      return;
-    case 2:
-    case 3: {
-      const l = next();
-      const h = next();
-      const k = (r >>> 3) & 63;
-      low = k === 0 ? l : k < 32 ? (l >>> k) | (h << (32 - k)) : h >>> (k - 32);
-      high = k < 32 ? h >>> k : 0;
-      if (((r >>> 9) & 1) !== 0) {
-        low = ~low;
-        high = ~high;
-      }
-      return;
-    }
-    case 4:
-      low = high = Math.imul((r >>> 3) & 0xff, 0x01010101);
-      return;
-    case 5:
-      low = next();
-      high = (low | 0) >> 31;
-      return;
-    default:
-      low = next();
-      high = next();
-  }
-}
-
-const SINGLES: readonly number[] = [
-  0x00000000, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00000, 0x7f800001,
-  0xffa00000, 0x00000001, 0x807fffff, 0x00800000, 0x7f7fffff, 0x3f000000, 0xbfc00000, 0x4effffff, 0x4f000000,
-  0xcf000000, 0x4b000000, 0x4b7fffff, 0x5f000000, 0x33800000, 0x34000000,
-];
-function single(): number {
-  const r = next();
-  const sign = r & 0x80000000;
-  switch (r & 7) {
-    case 0:
-    case 1:
-      return SINGLES[(r >>> 3) % SINGLES.length]!;
-    case 2:
-    case 3:
-      return sign | ((115 + ((r >>> 3) % 24)) << 23) | (next() & 0x7fffff);
-    case 4:
-      return sign | ((127 + ((r >>> 3) & 63)) << 23) | (next() & 0x7f0000);
-    case 5:
-      return sign | ((next() & 0x7fffff) >>> ((r >>> 3) % 24));
-    default:
-      return next();
-  }
-}
-
-const DOUBLES: readonly (readonly [number, number])[] = [
-  [0, 0],
-  [0, 0x80000000],
-  [0, 0x3ff00000],
-  [0, 0xbff00000],
-  [0, 0x7ff00000],
-  [0, 0xfff00000],
-  [0, 0x7ff80000],
-  [0, 0xfff80000],
-  [1, 0x7ff00000],
-  [0, 0xfff40000],
-  [1, 0],
-  [0xffffffff, 0x800fffff],
-  [0, 0x00100000],
-  [0xffffffff, 0x7fefffff],
-  [0, 0x3fe00000],
-  [0, 0xbff80000],
-  [0xffc00000, 0x41dfffff],
-  [0, 0x41e00000],
-  [0, 0xc1e00000],
-  [0, 0x43e00000],
-  [0, 0xc3e00000],
-  [0, 0x43300000],
-  [0xe0000000, 0x47efffff],
-  [0, 0x36a00000],
-];
-function double(): void {
-  const r = next();
-  const sign = r & 0x80000000;
-  switch (r & 7) {
-    case 0:
-    case 1:
-      [low, high] = DOUBLES[(r >>> 3) % DOUBLES.length] as [number, number];
-      return;
-    case 2:
-    case 3:
-      low = next();
-      high = sign | ((1011 + ((r >>> 3) % 24)) << 20) | (next() & 0xfffff);
-      return;
-    case 4:
-      low = 0;
-      high = sign | ((1023 + ((r >>> 3) & 63)) << 20) | (next() & 0xfffff);
-      return;
-    case 5:
-      low = next();
-      high = sign | ((next() & 0xfffff) >>> ((r >>> 3) % 21));
-      return;
-    case 6:
-      low = next();
-      high = next();
-      return;
-    default:
-      // About a single's precision and range: halfway cases of narrowing.
-      low = next() & 0xf0000000;
-      high = sign | ((870 + ((r >>> 3) % 300)) << 20) | (next() & 0xfffff);
-  }
-}
-
-/** Significand low, high, sign and exponent. The last rows are encodings that processors since the 387 refuse. */
-const EXTENDEDS: readonly (readonly [number, number, number])[] = [
-  [0, 0, 0],
-  [0, 0, 0x8000],
-  [0, 0x80000000, 0x3fff],
-  [0, 0x80000000, 0xbfff],
-  [0, 0x80000000, 0x7fff],
-  [0, 0x80000000, 0xffff],
-  [0, 0xc0000000, 0x7fff],
-  [0, 0xc0000000, 0xffff],
-  [1, 0x80000000, 0x7fff],
-  [0, 0xa0000000, 0xffff],
-  [1, 0, 0],
-  [0xffffffff, 0x7fffffff, 0x8000],
-  [0, 0x80000000, 1],
-  [0xffffffff, 0xffffffff, 0x7ffe],
-  [0, 0x80000000, 0x3ffe],
-  [0, 0xc0000000, 0xbfff],
-  [0, 0x80000000, 0x401e],
-  [0, 0x80000000, 0xc03e],
-  [0xffffffff, 0xffffffff, 0x403d],
-  [0, 0x80000000, 0],
-  [0, 0x40000000, 0x4000],
-  [0, 0, 0x7fff],
-  [1, 0x40000000, 0x7fff],
-  [0, 0, 0x4000],
-];
-function extended(): void {
-  const r = next();
-  const sign = (r >>> 16) & 0x8000;
-  switch (r & 7) {
-    case 0:
-    case 1:
-      [low, high, extra] = EXTENDEDS[(r >>> 3) % EXTENDEDS.length] as [number, number, number];
-      return;
-    case 2:
-    case 3:
-      low = next();
-      high = next() | 0x80000000;
-      extra = sign | (16371 + ((r >>> 3) % 24));
-      return;
-    case 4:
-      low = 0;
-      high = next() | 0x80000000;
-      extra = sign | (16383 + ((r >>> 3) % 70));
-      return;
-    case 5:
-      low = next();
-      high = (next() & 0x7fffffff) >>> ((r >>> 3) & 31);
-      extra = sign;
-      return;
-    case 6:
-      low = next();
-      high = next() | (r & 8 ? 0x80000000 : 0);
-      extra = (r >>> 8) & 0xffff;
-      return;
-    default:
-      low = next() & 0xfffff800;
-      high = next() | 0x80000000;
-      extra = sign | (15300 + ((r >>> 3) % 2200));
-  }
-}
-
 // ------------------------------------------------------------------ a record
 
 /** The inputs of one record; after a run, the same shape holds its outputs. */
@@ -312,14 +76,14 @@ export class Registers {
   /** Bit i set: physical register i holds a value. */
   tags = 0;
   /** The instruction's bytes. */
-  readonly code = new Uint8Array(16);
+  readonly code = new Uint8Array(CODE_LIMIT);
   codeLength = 0;
 }
 
 function pointer(): void {
   const r = next();
-  low = MIDDLE - 32 + ((r & 1) !== 0 ? (r >>> 1) & 63 : 32);
-  high = 0;
+  value.low = MIDDLE - 32 + ((r & 1) !== 0 ? (r >>> 1) & 63 : 32);
+  value.high = 0;
 }
 
 function registerValue(kind: string, into: Registers): void {
@@ -329,47 +93,47 @@ function registerValue(kind: string, into: Registers): void {
       return;
     case 'P':
       pointer();
-      high = next();
+      value.high = next();
       return;
     case 'a':
-      low = MIDDLE - 32 + ((next() & 3) << 4);
-      high = 0;
+      value.low = MIDDLE - 32 + ((next() & 3) << 4);
+      value.high = 0;
       return;
     case 'w':
-      low = WINDOW;
-      high = 0;
+      value.low = WINDOW;
+      value.high = 0;
       return;
     case 'i':
-      low = (next() & 7) - 4;
-      high = low >> 31;
+      value.low = (next() & 7) - 4;
+      value.high = value.low >> 31;
       return;
     case 'c':
-      low = next() % 13;
-      high = 0;
+      value.low = next() % 13;
+      value.high = 0;
       return;
     case 'C':
-      low = next() % 13;
-      high = next();
+      value.low = next() % 13;
+      value.high = next();
       return;
     case 'n':
-      low = next();
-      high = next();
+      value.low = next();
+      value.high = next();
       return;
     case 'm':
-      low = next() % 17;
-      high = next();
+      value.low = next() % 17;
+      value.high = next();
       return;
     case 'b':
-      low = (next() & 0x7ff) - 0x400;
-      high = low >> 31;
+      value.low = (next() & 0x7ff) - 0x400;
+      value.high = value.low >> 31;
       return;
     case 'j':
-      low = CODE_TARGET + (next() & 0xff);
-      high = 0;
+      value.low = CODE_TARGET + (next() & 0xff);
+      value.high = 0;
       return;
     case '=':
       if ((next() & 1) === 0) biased();
-      else [low, high] = [into.general[0]!, into.general[1]!];
+      else [value.low, value.high] = [into.general[0]!, into.general[1]!];
       return;
     case 'z':
       sparse();
@@ -377,28 +141,17 @@ function registerValue(kind: string, into: Registers): void {
     case 'd': {
       const r = next();
       if ((r & 3) === 0) biased();
-      else if ((r & 3) === 1) low = high = 0;
-      else if ((r & 3) === 2) low = high = (r & 4 ? into.general[1]! : into.general[0]!) >> 31;
+      else if ((r & 3) === 1) value.low = value.high = 0;
+      else if ((r & 3) === 2) value.low = value.high = (r & 4 ? into.general[1]! : into.general[0]!) >> 31;
       else {
-        low = next() >>> ((r >>> 2) & 31);
-        high = 0;
+        value.low = next() >>> ((r >>> 2) & 31);
+        value.high = 0;
       }
       return;
     }
     default:
       biased();
   }
-}
-
-function sparse(): void {
-  if ((next() & 3) === 0) biased();
-  else low = high = 0;
-}
-
-function decimalDigits(): number {
-  let r = next();
-  for (let shift = 0; shift < 32; shift += 4) if (((r >>> shift) & 15) > 9) r -= 6 * 2 ** shift;
-  return r;
 }
 
 function fillMemory(kind: string, memory: Int32Array): void {
@@ -408,22 +161,22 @@ function fillMemory(kind: string, memory: Int32Array): void {
       memory[i] = decimalDigits();
       memory[i + 1] = decimalDigits();
       i += 2;
-      low = decimalDigits() & 0x80ff;
-      high = 0;
+      value.low = decimalDigits() & 0x80ff;
+      value.high = 0;
     } else if (kind === 's') {
-      low = single();
-      high = single();
+      value.low = single();
+      value.high = single();
     } else if (kind === 'd') double();
     else if (kind === 'x') {
       extended();
-      memory[i] = low;
-      memory[i + 1] = high;
+      memory[i] = value.low;
+      memory[i + 1] = value.high;
       i += 2;
-      low = extra;
-      high = 0;
+      value.low = value.extra;
+      value.high = 0;
     } else biased();
-    memory[i] = low;
-    memory[i + 1] = high;
+    memory[i] = value.low;
+    memory[i + 1] = value.high;
   }
 }
 
@@ -482,14 +235,14 @@ function fillXmm(kind: string, into: Registers): void {
     if (kind === 'i' || kind === 'I') biased();
     else if (kind === 'd') double();
     else if (kind === 'c') {
-      low = next() & 0x03030303;
-      high = next() & 0x03030303;
+      value.low = next() & 0x03030303;
+      value.high = next() & 0x03030303;
     } else {
-      low = single();
-      high = single();
+      value.low = single();
+      value.high = single();
     }
-    xmm[i] = low;
-    xmm[i + 1] = high;
+    xmm[i] = value.low;
+    xmm[i + 1] = value.high;
   }
   into.mxcsr = 0x1f80;
   if (kind === 'i' || kind === 'c') return;
@@ -505,11 +258,11 @@ function fillX87(kind: string, into: Registers): void {
   for (let i = 0; i < 24; i += 3) {
     if (kind === 'm') {
       biased();
-      extra = 0xffff;
+      value.extra = 0xffff;
     } else extended();
-    x87[i] = low;
-    x87[i + 1] = high;
-    x87[i + 2] = extra;
+    x87[i] = value.low;
+    x87[i + 1] = value.high;
+    x87[i + 2] = value.extra;
   }
   const top = (r >>> 8) & 7;
   if (kind === 'm') {
@@ -555,8 +308,8 @@ export function drawInputs(form: Form, code: Int16Array, into: Registers): void 
   }
   for (let n = 0; n < 16; n++) {
     registerValue(form.registers[n]!, into);
-    into.general[n * 2] = low;
-    into.general[n * 2 + 1] = form.long ? high : 0;
+    into.general[n * 2] = value.low;
+    into.general[n * 2 + 1] = form.long ? value.high : 0;
   }
   const r = next();
   into.flags = (r & 0x8d5) | (form.direction && (r & 0x10000) !== 0 ? 0x400 : 0);

@@ -7,6 +7,7 @@ import { instructionSet } from '../instructions/index.ts';
 import { exclusion, formsOf } from './forms.ts';
 import { type Form, formLine } from './inputs.ts';
 import { type Answer, RECORDS, Replay } from './replay.ts';
+import { PROGRAMS } from './sequences.ts';
 
 interface Line extends Answer {
   readonly form: string;
@@ -21,7 +22,7 @@ const answers = new Map(
     .map((line) => [line.form, line]),
 );
 const definitions = instructionSet().definitions;
-const forms = definitions.filter((d) => exclusion(d) === undefined).flatMap(formsOf);
+const forms = [...definitions.filter((d) => exclusion(d) === undefined).flatMap(formsOf), ...PROGRAMS];
 
 test('every defined instruction was tried on a real processor', () => {
   const missing = forms.filter((form) => !answers.has(formLine(form))).map((form) => form.name);
@@ -54,3 +55,23 @@ test('the engine leaves what the processor leaves, for every form and its random
   const list = complaints.slice(0, 20).join('\n');
   assert.equal(complaints.length, 0, `${complaints.length} of ${forms.length} forms differ:\n${list}`);
 });
+
+/** Records of a form that are tried under page faults; the processor's answer has a mark for each ten. */
+const FAULTED = 20;
+const MARKS = (FAULTED / 10) * 4;
+
+for (const mapping of ['absent', 'read-only'] as const) {
+  test(`an instruction whose operands are ${mapping} faults, and does the same when they are mended`, async () => {
+    const replay = await Replay.create(mapping);
+    const wrong: string[] = [];
+    for (const form of forms) {
+      const expected = answers.get(formLine(form));
+      if (expected === undefined) continue;
+      const actual = replay.run(form, FAULTED);
+      if (actual.groups !== expected.groups.slice(0, MARKS))
+        wrong.push(complaint(form, expected, actual, replay));
+    }
+    assert.ok(replay.faults > 10000, `${replay.faults} faults`);
+    assert.equal(wrong.length, 0, `${wrong.length} forms differ:\n${wrong.slice(0, 20).join('\n')}`);
+  });
+}

@@ -9,16 +9,28 @@ import {
   CPU_FPU_STATUS,
   CPU_FPU_TOP,
   CPU_MXCSR,
+  CPU_PAGING,
   CPU_REGS,
   CPU_X87,
   CPU_XMM,
+  PAGING_LONG,
+  PAGING_NX,
+  PAGING_ON,
+  PAGING_WRITE_PROTECT,
+  PF_PRESENT,
+  PF_USER,
+  PF_WRITE,
+  PTE_PRESENT,
+  PTE_USER,
+  PTE_WRITE,
 } from '../../layout.ts';
 import { MachineMemory } from '../../memory.ts';
 import { Engine } from '../engine.ts';
 import { Exit } from '../exits.ts';
-import { CS, DS, ES, SS } from '../registers.ts';
+import { CS, DS, ES, SS, VECTOR_PF } from '../registers.ts';
 import {
   CODE,
+  CODE_LIMIT,
   CODE_PAGE,
   codeTemplate,
   definedFlags,
@@ -27,17 +39,18 @@ import {
   forgetPointers,
   formLine,
   Hash,
+  MIDDLE,
   Registers,
-  seed,
   WINDOW,
   WINDOW_WORDS,
 } from './inputs.ts';
+import { seed } from './random.ts';
 
 export const RECORDS = 200;
 export const SHOWN = 2;
 const GROUP = 10;
 /** No instruction of a vector retires more; a `rep` counts each of its iterations. */
-const BUDGET = 64;
+const BUDGET = 200;
 
 /** What the processor answered to a form's records. */
 export interface Answer {
@@ -49,28 +62,60 @@ export interface Answer {
   readonly shown: readonly string[];
 }
 
+/**
+ * How memory is mapped while records run. `flat`: no paging. `absent` and `read-only`: the two pages of the data window
+ * are so at first; a page fault mends the page at fault and the instruction is tried again, as a kernel would do it.
+ */
+export type Mapping = 'flat' | 'absent' | 'read-only';
+
+const FIRST_PAGE = MIDDLE - 4096;
+const ROOT_FRAME = 1000;
+const TABLE_FRAME = ROOT_FRAME + 3;
+const PAGE_SIZE = 4096;
+const READ_ONLY = PTE_PRESENT | PTE_USER;
+const WRITABLE = READ_ONLY | PTE_WRITE;
+
 type Visit = (name: string, index: number, now: number, before: number) => void;
+
+/** Maps a page to the frame of the same number. */
+function setEntry(engine: Engine, page: number, rights: number): void {
+  engine.memory.write64(TABLE_FRAME * PAGE_SIZE + (page / PAGE_SIZE) * 8, page | rights, 0);
+  engine.invalidatePage(page);
+}
 
 export class Replay {
   private readonly engine: Engine;
   private readonly memory: MachineMemory;
   private readonly inputs = new Registers();
   private readonly outputs = new Registers();
+  private readonly mapping: Mapping;
   private outcome = 0;
   private rip = 0;
+  /** Page faults that were mended. */
+  faults = 0;
 
-  private constructor(engine: Engine) {
+  private constructor(engine: Engine, mapping: Mapping) {
     this.engine = engine;
     this.memory = engine.memory;
+    this.mapping = mapping;
   }
 
-  static async create(): Promise<Replay> {
+  static async create(mapping: Mapping = 'flat'): Promise<Replay> {
     const memory = new MachineMemory({ frames: 1024 });
     const engine = await Engine.create(memory);
     memory.fill(CODE_PAGE, 0xcc, 4096);
     engine.cpu.cr0 = 0x10033;
     engine.cpu.cr4 = 0x6b0;
-    return new Replay(engine);
+    engine.cpu.cpl = 3;
+    if (mapping !== 'flat') {
+      for (let i = 0; i < 3; i++) {
+        memory.write64((ROOT_FRAME + i) * PAGE_SIZE, ((ROOT_FRAME + i + 1) * PAGE_SIZE) | WRITABLE, 0);
+      }
+      memory.u32[(CPU + CPU_PAGING) >> 2] = PAGING_ON | PAGING_LONG | PAGING_NX | PAGING_WRITE_PROTECT;
+      engine.loadRoot(ROOT_FRAME * PAGE_SIZE);
+      for (let page = 0; page < 512; page++) setEntry(engine, page * PAGE_SIZE, WRITABLE);
+    }
+    return new Replay(engine, mapping);
   }
 
   /** Runs a form's records. `see`, if given, gets the differences between each record's outcome and its inputs. */
@@ -85,7 +130,6 @@ export class Replay {
     for (const segment of [ES, SS, DS]) {
       cpu.setSegment(segment, 0x2b, 0xc0f3, 0xffffffff, 0);
     }
-    cpu.cpl = 3;
     seed(formLine(form));
     this.inputs.general.fill(0);
     const fixedCode = !template.includes(-1);
@@ -134,7 +178,7 @@ export class Replay {
     const { inputs, memory, engine } = this;
     const { i32, u8, view } = memory;
     if (withCode) {
-      const bytes = new Uint8Array(16).fill(0xcc);
+      const bytes = new Uint8Array(CODE_LIMIT + 16).fill(0xcc);
       bytes.set(inputs.code.subarray(0, inputs.codeLength));
       memory.writeBytes(CODE, bytes);
     }
@@ -142,6 +186,10 @@ export class Replay {
     engine.cpu.rflags = inputs.flags | 0x202;
     engine.cpu.rip = CODE;
     i32.set(inputs.memory, (memory.framesBase + WINDOW) >> 2);
+    if (this.mapping !== 'flat') {
+      for (const page of [FIRST_PAGE, MIDDLE])
+        setEntry(engine, page, this.mapping === 'absent' ? 0 : READ_ONLY);
+    }
     if (form.fpu[0] !== '-') {
       i32.set(inputs.xmm, (CPU + CPU_XMM) >> 2);
       i32[(CPU + CPU_MXCSR) >> 2] = inputs.mxcsr;
@@ -160,11 +208,24 @@ export class Replay {
     }
   }
 
+  /** Makes the page at fault what the access wants; false if it is not of the window, or was so already. */
+  private mend(): boolean {
+    const { cpu } = this.engine;
+    const page = Math.floor(cpu.exitAddress / PAGE_SIZE) * PAGE_SIZE;
+    if (page !== FIRST_PAGE && page !== MIDDLE) return false;
+    const wanted = this.mapping === 'absent' ? PF_USER : PF_USER | PF_PRESENT | PF_WRITE;
+    if ((cpu.exitError & ~(this.mapping === 'absent' ? PF_WRITE : 0)) !== wanted) return false;
+    this.faults++;
+    setEntry(this.engine, page, WRITABLE);
+    return true;
+  }
+
   private execute(form: Form): void {
     const { engine, outputs, memory, inputs } = this;
     const { cpu } = engine;
     const { i32, u8, view } = memory;
-    const exit = engine.run(BUDGET);
+    let exit = engine.run(BUDGET);
+    while (exit === Exit.Exception && cpu.exitVector === VECTOR_PF && this.mend()) exit = engine.run(BUDGET);
     this.outcome = exit === Exit.Exception || exit === Exit.Interrupt ? cpu.exitVector : 0x100 + exit;
     this.rip = (cpu.rip - CODE) | 0;
     outputs.general.set(i32.subarray((CPU + CPU_REGS) >> 2, ((CPU + CPU_REGS) >> 2) + 32));

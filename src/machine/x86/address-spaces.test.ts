@@ -1,0 +1,134 @@
+/** TLB banks: address spaces that come and go, tables that change, rings and modes that share pages. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { TLB_BANK_COUNT } from '../layout.ts';
+import { PAGE_SIZE } from '../memory.ts';
+import { CS, RAX, RBX } from './registers.ts';
+import { PAGE_NX, PAGE_RO, PAGE_RW, PAGE_SUPERVISOR, TestMachine } from './testing/machine.ts';
+
+const CODE = 0x400000;
+const DATA = 0x600000;
+const INT3 = { exit: 'interrupt', vector: 3 };
+
+/** mov eax, [rbx]; int3 and, at +8, mov [rbx], eax; int3. */
+const LOAD = CODE;
+const STORE = CODE + 8;
+async function machine(): Promise<TestMachine> {
+  const m = await TestMachine.create();
+  m.mapNew(CODE, PAGE_RW);
+  m.mapNew(DATA, PAGE_RW);
+  m.code(CODE, '8b 03 cc 90 90 90 90 90 89 03 cc');
+  m.cpu.setRegNumber(RBX, DATA);
+  return m;
+}
+
+/** A root like the machine's, but with a data page of its own that holds `value`. */
+function otherRoot(m: TestMachine, value: number): number {
+  const data = m.frame();
+  m.memory.write32(data * PAGE_SIZE, value);
+  const tables = [m.frame(), m.frame(), m.frame(), m.frame()];
+  const copy = (from: number, to: number): void => {
+    const page = new Uint8Array(PAGE_SIZE);
+    m.memory.readBytes(from, page);
+    m.memory.writeBytes(to * PAGE_SIZE, page);
+  };
+  const old = [4, 3, 2, 1].map((level) => Math.floor(m.entry(DATA, level) / PAGE_SIZE) * PAGE_SIZE);
+  for (const [i, from] of old.entries()) copy(from, tables[i]!);
+  for (let i = 0; i < 3; i++) {
+    const at = m.entry(DATA, 4 - i) % PAGE_SIZE;
+    m.memory.write64(tables[i]! * PAGE_SIZE + at, (tables[i + 1]! * PAGE_SIZE) | PAGE_RW, 0);
+  }
+  m.memory.write64(tables[3]! * PAGE_SIZE + (m.entry(DATA) % PAGE_SIZE), (data * PAGE_SIZE) | PAGE_RW, 0);
+  // The code lies in another page table, which the copied directory still names.
+  return tables[0]!;
+}
+
+test('each address space sees its own page, however many there are', async () => {
+  const m = await machine();
+  const count = TLB_BANK_COUNT + 20;
+  const roots = Array.from({ length: count }, (_, i) => otherRoot(m, 1000 + i));
+  for (let round = 0; round < 2; round++) {
+    for (const [i, root] of roots.entries()) {
+      m.engine.loadRoot(root * PAGE_SIZE);
+      assert.deepEqual(m.run(LOAD), INT3);
+      assert.equal(m.cpu.reg(RAX), 1000 + i + round * 5000);
+      m.cpu.setRegNumber(RAX, 6000 + i);
+      assert.deepEqual(m.run(STORE), INT3);
+    }
+  }
+});
+
+test('a table change that is noted is seen when the address space is loaded again', async () => {
+  const m = await machine();
+  const other = otherRoot(m, 7);
+  assert.deepEqual(m.run(STORE), INT3);
+  m.engine.loadRoot(other * PAGE_SIZE);
+  assert.deepEqual(m.run(LOAD), INT3);
+  m.memory.write32(m.entry(DATA), m.memory.read32(m.entry(DATA)) & ~2);
+  m.engine.noteTableChange();
+  m.engine.loadRoot(m.root * PAGE_SIZE);
+  assert.deepEqual(m.run(LOAD), INT3);
+  assert.deepEqual(m.run(STORE), { exit: 'exception', vector: 14, error: 7, address: DATA });
+});
+
+test('invlpg makes a change visible in the address space that is active', async () => {
+  const m = await machine();
+  assert.deepEqual(m.run(STORE), INT3);
+  m.map(DATA, m.physical(DATA) / PAGE_SIZE, PAGE_RO);
+  assert.equal(m.run(STORE).error, 7);
+  m.map(DATA, m.physical(DATA) / PAGE_SIZE, PAGE_RW);
+  assert.deepEqual(m.run(STORE), INT3);
+  m.map(CODE, m.physical(CODE) / PAGE_SIZE, PAGE_RO | PAGE_NX);
+  assert.deepEqual(m.run(LOAD), { exit: 'exception', vector: 14, error: 0x15, address: LOAD });
+});
+
+test('what ring 0 has touched is no more open to ring 3', async () => {
+  const m = await machine();
+  m.map(DATA, m.physical(DATA) / PAGE_SIZE, PAGE_SUPERVISOR);
+  m.ring(0);
+  assert.deepEqual(m.run(LOAD), INT3);
+  assert.deepEqual(m.run(STORE), INT3);
+  m.ring(3);
+  assert.equal(m.run(LOAD).error, 5);
+  assert.equal(m.run(STORE).error, 7);
+});
+
+test('a store through one address space changes code that another has run', async () => {
+  const m = await machine();
+  const other = otherRoot(m, 0);
+  m.code(DATA, 'b0 01 cc');
+  m.map(0x700000, m.physical(DATA) / PAGE_SIZE, PAGE_RW);
+  m.engine.loadRoot(other * PAGE_SIZE);
+  // The other space has the page at 0x700000 too, and writes it before it is code anywhere.
+  const shared = m.physical(DATA);
+  m.map(0x800000, shared / PAGE_SIZE, PAGE_RW);
+  m.cpu.setRegNumber(RBX, 0x700ff0);
+  m.engine.loadRoot(m.root * PAGE_SIZE);
+  assert.deepEqual(m.run(STORE), INT3);
+  m.ring(0);
+  assert.deepEqual(m.run(DATA), INT3);
+  assert.equal(m.cpu.regLow(RAX) & 0xff, 1);
+  m.ring(3);
+  m.cpu.setRegNumber(RAX, 0xcc09b0);
+  m.cpu.setRegNumber(RBX, 0x700000);
+  assert.deepEqual(m.run(STORE), INT3);
+  m.ring(0);
+  assert.deepEqual(m.run(DATA), INT3);
+  assert.equal(m.cpu.regLow(RAX) & 0xff, 9);
+});
+
+test('the same bytes are other instructions in the other mode', async () => {
+  const m = await machine();
+  m.code(CODE, '48 40 cc'); // 64-bit: rex.W, rex, int3; compatibility mode: dec eax, inc eax
+  m.code(CODE, '48 ff c0 cc'); // inc rax; or dec eax, inc eax
+  for (let i = 0; i < 3; i++) {
+    m.cpu.setReg(RAX, -1, 0);
+    m.cpu.setSegment(CS, 0x33, 0xa0fb, 0xffffffff, 0);
+    assert.deepEqual(m.run(CODE), INT3);
+    assert.deepEqual([m.cpu.regLow(RAX), m.cpu.regHigh(RAX)], [0, 1]);
+    m.cpu.setReg(RAX, -1, 0);
+    m.cpu.setSegment(CS, 0x23, 0xc0fb, 0xffffffff, 0);
+    assert.deepEqual(m.run(CODE), INT3);
+    assert.deepEqual([m.cpu.regLow(RAX), m.cpu.regHigh(RAX)], [-1, 0]);
+  }
+});
