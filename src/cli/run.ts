@@ -92,12 +92,36 @@ export async function run(
     engine,
     ...(kinds.length > 0 && { trace: { kinds, onLine } }),
   });
-  const session = new Session(host, guest, options.reboot !== false, surroundings);
+  const repeatable = clock === 'virtual' && surroundings.stdin.isTTY !== true;
+  const typedAhead = repeatable ? await readTypedAhead(surroundings.stdin) : undefined;
+  const session = new Session(host, guest, options.reboot !== false, surroundings, typedAhead);
   try {
     return await session.run(timeoutSeconds);
   } finally {
     if (options.stats !== undefined) await session.writeStatistics(options.stats);
   }
+}
+
+/** What the guest's console holds for a guest that does not read yet. */
+const TYPED_AHEAD_BYTES = 65536;
+
+/**
+ * All of a piped standard input. Under the virtual clock it enters before the guest's first instruction, so that the
+ * run does not depend on when it arrives.
+ */
+async function readTypedAhead(stdin: Input): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stdin as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > TYPED_AHEAD_BYTES) {
+      throw new UsageError(
+        `standard input: expected at most ${TYPED_AHEAD_BYTES} bytes under --clock virtual, found more`,
+      );
+    }
+  }
+  return Buffer.concat(chunks);
 }
 
 class Session {
@@ -114,7 +138,17 @@ class Session {
   /** The guest's last output did not end its line. */
   private midLine = false;
 
-  constructor(host: RunHost, guest: Guest, mayReboot: boolean, surroundings: RunSurroundings) {
+  /** Input that enters before the guest's first instruction; then nothing is read. */
+  private readonly typedAhead: Uint8Array | undefined;
+
+  constructor(
+    host: RunHost,
+    guest: Guest,
+    mayReboot: boolean,
+    surroundings: RunSurroundings,
+    typedAhead?: Uint8Array,
+  ) {
+    this.typedAhead = typedAhead;
     this.host = host;
     this.guest = guest;
     this.mayReboot = mayReboot;
@@ -164,6 +198,10 @@ class Session {
   private async runOnce(domain: Domain, terminal: Terminal): Promise<number | undefined> {
     const writer = domain.console.writable.getWriter();
     terminal.onInput = (bytes) => writer.write(bytes);
+    if (this.typedAhead !== undefined && this.typedAhead.length > 0) {
+      await writer.ready;
+      void writer.write(this.typedAhead).catch(() => {});
+    }
     const outputs = this.joinOutputs(domain);
     const running = this.host.run();
     const failed = running.then(() => new Promise<never>(() => {}));

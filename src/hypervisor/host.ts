@@ -126,6 +126,7 @@ export class Host {
     const home = this.stateHomes.get(state);
     if (home === undefined) return;
     this.stateHomes.delete(state);
+    state.released = true;
     // The processor still holds the registers of the active one, and will copy them home when it gets others.
     if (state.base === home) this.freeStates.push(home);
     else this.abandonedHome = home;

@@ -54,15 +54,17 @@ export function noteShutdownCode(domain: XenDomain, code: number): void {
 }
 
 /**
- * Stops the domain for SHUTDOWN_`code`, or for the code that was noted before. A code without a name is a power-off, as
- * xl destroys such a domain. `by` is the vCPU that asked: a crash is reported with its registers.
+ * Stops the domain for SHUTDOWN_`code`, or for the code that was noted before. `by` is the vCPU that asked: a crash is
+ * reported with its registers. A code without a name is a crash too (xl destroys such a domain): nobody would find out
+ * otherwise.
  */
 export function shutdownDomain(domain: XenDomain, code: number, by?: XenVcpu): void {
   noteShutdownCode(domain, code);
-  const reason = REASONS[lifeOf(domain).code!] ?? 'poweroff';
-  if (reason === 'crash' && by !== undefined)
-    by.crash('the kernel reports that it has crashed (SHUTDOWN_crash)');
-  else domain.shutdown(reason);
+  const noted = lifeOf(domain).code!;
+  const reason = REASONS[noted] ?? 'crash';
+  if (reason !== 'crash' || by === undefined) domain.shutdown(reason);
+  else if (noted === SHUTDOWN_crash) by.crash('the kernel reports that it has crashed (SHUTDOWN_crash)');
+  else by.crash(`the kernel has shut down with code ${noted}, which has no meaning`);
 }
 
 /**

@@ -70,6 +70,14 @@ describe('sched_op', () => {
     assert.equal(world.domain.state, 'crashed');
   });
 
+  it('reports a shutdown for no known reason as a crash', async () => {
+    const world = new TestWorld([handlers]);
+    world.call(abi.__HYPERVISOR_sched_op_compat, [abi.SCHEDOP_shutdown, 0x400a17fc]);
+    const { reason, report } = await world.domain.exited;
+    assert.equal(reason, 'crash');
+    assert.match(report!.reason, /code 252/);
+  });
+
   it('shuts no other domain down', () => {
     const world = new TestWorld([handlers]);
     const other = world.addDomain([handlers]);

@@ -177,15 +177,16 @@ describe('the periodic timer', () => {
 describe('run states', () => {
   it('account for every nanosecond', () => {
     const world = new TestWorld([]);
-    const { runstate: state } = clockOf(world.vcpu);
+    const other = world.domain.vcpus[1]!;
+    const { runstate: state } = clockOf(other);
     world.pass(5);
-    clockOf(world.vcpu).changeRunstate(abi.RUNSTATE_runnable);
+    clockOf(other).changeRunstate(abi.RUNSTATE_runnable);
     world.pass(3);
-    clockOf(world.vcpu).changeRunstate(abi.RUNSTATE_running);
+    clockOf(other).changeRunstate(abi.RUNSTATE_running);
     world.pass(7);
     const times = [0, 1, 2, 3].map((each) => state.timeNs(each, world.clock.nowNs()));
     assert.deepEqual(times, [7, 3, 0, 5]);
-    assert.equal(commands[abi.VCPUOP_get_runstate_info]!(world.vcpu, world.vcpu, AREA), 0);
+    assert.equal(commands[abi.VCPUOP_get_runstate_info]!(world.vcpu, other, AREA), 0);
     const info = runstate(world, AREA);
     assert.deepEqual([info.get('state'), info.get('state_entry_time')], [abi.RUNSTATE_running, 8]);
     assert.equal(world.vcpu.guest.readNumber64(AREA + vcpu_runstate_info.x64.offset.time), 7);
