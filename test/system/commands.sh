@@ -186,7 +186,7 @@ touch -d '2021-03-04 05:06:07' file; stat -c %Y file; [ hard -ef file ] && echo 
 mkdir -p a/b; ln -s a/b l; cd l; basename "$(pwd -P)"; cd ..; readlink l; basename "$(realpath l/..)"; basename /x/y.c .c; dirname /x/y.c
 
 ### copy-and-move
-mkdir -p s/t; echo 1 > s/one; echo 2 > s/t/two; ln -s one s/link; cp -a s c; diff -r s c && echo equal; mv c m; ls -R m; rm -r m/t; ls m; rm m 2>&1; echo $?
+mkdir -p s/t; echo 1 > s/one; echo 2 > s/t/two; ln -s one s/link; cp -a s c; diff -r s c && echo equal; mv c m; ls -1R m; rm -r m/t; ls -1 m; rm m 2>&1; echo $?
 
 ### dd
 dd if=../noise bs=1000 skip=3 count=20 2>/dev/null | md5sum; dd if=../noise of=copy bs=7919 2>/dev/null; cmp ../noise copy && echo same

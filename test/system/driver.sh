@@ -8,7 +8,9 @@ for script in "$scripts"/*; do
   mkdir "$name"
   cd "$name"
   echo "@@@ begin $name"
-  "$BUSYBOX" sh "$script" </dev/null 2>&1
-  echo "@@@ end $name $?"
+  "$BUSYBOX" sh "$script" </dev/null >../output 2>&1
+  status=$?
+  cat ../output
+  echo "@@@ end $name $status"
   cd ..
 done

@@ -8,7 +8,13 @@ import { type CpioEntry, cpio } from '../../src/index.ts';
 const programs64: Readonly<Record<string, readonly string[]>> = {
   'write-to-null': ['c7 04 25 00 00 00 00 01 00 00 00'], //         movl $1, 0
   'write-to-own-code': ['c6 04 25 78 00 40 00 90'], //              movb $0x90, 0x400078
-  'jump-to-stack': ['ff e4'], //                                    jmp *%rsp
+  // Were the stack executable, the status would be 0.
+  'run-on-stack': [
+    '48 b8 b8 3c 00 00 00 0f 05 90', //                             mov $…, %rax      (mov $60, %eax; syscall; nop)
+    '50', //                                                        push %rax
+    '31 ff', //                                                     xor %edi, %edi
+    'ff e4', //                                                     jmp *%rsp
+  ],
   'divide-by-zero': [
     '31 c9', //                                                     xor %ecx, %ecx
     'f7 f1', //                                                     div %ecx
