@@ -307,7 +307,9 @@ describe('ringone run', () => {
   });
 
   it('passes clock, engine, memory and traces on to the host', async () => {
-    const { host } = await new Fixture(powerOff).run(['tiny'], {
+    const fixture = new Fixture(powerOff);
+    fixture.stdin.end(); // under the virtual clock input is read to its end first
+    const { host } = await fixture.run(['tiny'], {
       clock: 'virtual',
       engine: 'interpreter',
       memory: '64',

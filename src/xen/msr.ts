@@ -7,11 +7,12 @@
  */
 import { CPU_TSC_AUX, CPU_TSC_OFFSET } from '../machine/layout.ts';
 import { FS, GS, VECTOR_GP } from '../machine/x86/registers.ts';
+import { isCanonicalHigh } from './canonical.ts';
 import { EFER_INITIAL } from './control.ts';
 import { writeHypercallPage } from './hypercall-page.ts';
 import { PGT_writable_page } from './mm/page-info.ts';
 import { segmentBaseHigh, segmentBaseLow } from './segments.ts';
-import { isCanonicalHigh, type XenVcpu } from './vcpu.ts';
+import type { XenVcpu } from './vcpu.ts';
 
 const MSR_P5_MC_ADDR = 0x0;
 const MSR_P5_MC_TYPE = 0x1;

@@ -48,11 +48,12 @@ import {
   RSP,
   SS,
 } from '../machine/x86/registers.ts';
+import { isCanonical } from './canonical.ts';
 import { CR0_TS, DR6_INITIAL, DR7_INITIAL, writeCr4, writeDebugRegister } from './control.ts';
 import { loadFxsave } from './fpu.ts';
 import { DESCRIPTORS_PER_FRAME, fixupSelector } from './segments.ts';
 import { TRAP_VECTORS } from './traps.ts';
-import { isCanonical, type XenVcpu } from './vcpu.ts';
+import type { XenVcpu } from './vcpu.ts';
 
 const CONTEXT = vcpu_guest_context.x64;
 const TRAP = trap_info.x64;

@@ -30,6 +30,7 @@ import { PAGE_SIZE } from '../machine/memory.ts';
 import type { Exit } from '../machine/x86/exits.ts';
 import { GuestMemory } from '../machine/x86/guest-memory.ts';
 import { CS, GS, SS } from '../machine/x86/registers.ts';
+import { isCanonicalHigh } from './canonical.ts';
 import {
   CR0_INITIAL,
   CR0_TS,
@@ -53,7 +54,6 @@ import { Callbacks, TrapTable } from './traps.ts';
 
 const MASK_OFFSET = vcpu_info.x64.offset.evtchn_upcall_mask;
 const CR2_OFFSET = vcpu_info.x64.offset.arch_cr2;
-const TWO_32 = 4294967296;
 const RUNSTATE_running = 0;
 const RUNSTATE_runnable = 1;
 const RUNSTATE_blocked = 2;
@@ -356,15 +356,4 @@ export class XenVcpu extends Vcpu {
   lastHypercalls(): HypercallRecord[] {
     return this.trail.records();
   }
-}
-
-/** Whether an address with this upper half is canonical: bits 47 to 63 alike. */
-export function isCanonicalHigh(high: number): boolean {
-  const top = high >> 15;
-  return top === 0 || top === -1;
-}
-
-/** Whether a 64-bit number, held as a signed double, is a canonical address. */
-export function isCanonical(address: number): boolean {
-  return isCanonicalHigh(Math.floor(address / TWO_32) | 0) && Math.abs(address) <= 2 ** 47;
 }

@@ -20,7 +20,8 @@ import {
   x86_64,
 } from '../../abi/xen/numbers/index.ts';
 import { VECTOR_NMI } from '../../machine/x86/registers.ts';
-import { isCanonical, type XenVcpu } from '../vcpu.ts';
+import { isCanonical } from '../canonical.ts';
+import type { XenVcpu } from '../vcpu.ts';
 import type { HypercallFamily, HypercallHandler } from './dispatch.ts';
 
 /** trap_info.flags: mask events on entry. */

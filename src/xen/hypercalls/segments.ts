@@ -13,10 +13,11 @@ import {
 } from '../../abi/xen/numbers/index.ts';
 import { PAGE_SIZE } from '../../machine/memory.ts';
 import { FS, GS } from '../../machine/x86/registers.ts';
+import { isCanonicalHigh } from '../canonical.ts';
 import { checkDescriptor } from '../mm/descriptors.ts';
 import { PGT_seg_desc_page, PGT_writable_page } from '../mm/page-info.ts';
 import { DESCRIPTORS_PER_FRAME, loadDataSegment, segmentBaseHigh, segmentBaseLow } from '../segments.ts';
-import { isCanonicalHigh, type XenVcpu } from '../vcpu.ts';
+import type { XenVcpu } from '../vcpu.ts';
 import type { HypercallArguments } from './arguments.ts';
 import type { HypercallFamily } from './dispatch.ts';
 

@@ -23,9 +23,10 @@ import {
 import { callback_register, trap_info } from '../../abi/xen/structures/index.ts';
 import type { Gva } from '../../machine/memory.ts';
 import { VECTOR_NMI } from '../../machine/x86/registers.ts';
+import { isCanonical } from '../canonical.ts';
 import { fixupSelector } from '../segments.ts';
 import type { Callback } from '../traps.ts';
-import { isCanonical, type XenVcpu } from '../vcpu.ts';
+import type { XenVcpu } from '../vcpu.ts';
 import type { HypercallArguments } from './arguments.ts';
 import { CONTINUE, type HypercallFamily } from './dispatch.ts';
 
