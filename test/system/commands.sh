@@ -245,7 +245,7 @@ n=0; trap 'n=$((n + 1))' USR1; trap 'echo terminated' TERM; trap '' HUP
 for i in 1 2 3 4 5; do kill -USR1 $$; done; kill -HUP $$; kill -TERM $$; echo $n; trap - USR1; trap
 
 ### signals-between-processes
-trap 'kill -USR2 $child' USR1; parent=$$
+child=; trap '[ -z "$child" ] || kill -USR2 $child 2>/dev/null' USR1; parent=$$
 $BUSYBOX sh -c 'trap "heard=1" USR2
 for i in 1 2 3; do heard=0; while [ $heard = 0 ]; do kill -USR1 '$parent'; usleep 1000; done; done; echo three answers' &
 child=$!; while kill -0 $child 2>/dev/null; do wait $child; done
