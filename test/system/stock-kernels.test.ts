@@ -27,6 +27,7 @@ const kernel = await readScripts('kernel.sh');
 /** What `kernel.sh` waits for at the keyboard. */
 const answers = [
   { cue: 'type-a-line', text: 'hello from the keyboard\r' },
+  { cue: 'type-an-interrupt', text: '\x03' },
   { cue: 'type-an-end', text: 'some text\r\x04' },
 ];
 
