@@ -39,8 +39,8 @@ const MOST_INSTRUCTIONS = 15e9;
 const MOST_SECONDS = 270;
 const WATCH_MS = 250;
 
-/** Keeps kernel messages out of the scripts' output; they stay in the log. */
-const PROLOGUE = `#!/bin/sh
+/** How `/init` begins. Keeps kernel messages out of the scripts' output; they stay in the log. */
+export const PROLOGUE = `#!/bin/sh
 export PATH=/bin:/sbin HOME=/root TZ=UTC LC_ALL=C
 /bin/busybox --install -s
 mount -t proc proc /proc

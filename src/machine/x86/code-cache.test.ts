@@ -1,0 +1,34 @@
+/** The code cache against code that is written to exhaust or to outwit it. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PAGE_SIZE } from '../memory.ts';
+import { PAGE_RW, TestMachine } from './testing/machine.ts';
+
+/** Bytes of the code-line masks, which lie behind the arena of decoded code, that are not zero. */
+function strayMasks({ memory }: TestMachine): number {
+  const masks = memory.codeCache + memory.codeCacheBytes + memory.frames * 8;
+  return memory.u8.subarray(masks, memory.framesBase).filter((byte) => byte !== 0).length;
+}
+
+test('an instruction that is decoded again and again does not fill memory beyond the cache', async () => {
+  const machine = await TestMachine.create();
+  const { memory } = machine;
+  // One frame at two addresses, before two different frames: its last instruction crosses into one or the other.
+  const shared = machine.frame();
+  machine.map(0x400000, shared, PAGE_RW);
+  machine.mapNew(0x401000, PAGE_RW);
+  machine.map(0x500000, shared, PAGE_RW);
+  machine.mapNew(0x501000, PAGE_RW);
+  // loop: at ...ffe, mov eax, imm32 (its last bytes differ); then dec ecx; jz out; jmp to the other one
+  machine.code(0x400ffe, 'b8 11');
+  machine.code(0x401000, '00 00 00 ff c9 74 05 e9 f2 ff 0f 00 f4');
+  machine.code(0x501000, '00 00 00 ff c9 74 05 e9 f2 ff ef ff f4');
+  const rounds = Math.ceil(memory.codeCacheBytes / 96) + 1000;
+  machine.cpu.setReg(1, rounds, 0);
+  const guard = memory.u8.slice(memory.framesBase, memory.framesBase + PAGE_SIZE);
+  const ending = machine.run(0x400ffe, rounds * 8);
+  assert.equal(ending.vector, 13, 'the loop ends at HLT');
+  assert.equal(machine.cpu.regLow(1), 0);
+  assert.equal(strayMasks(machine), 0);
+  assert.deepEqual(memory.u8.slice(memory.framesBase, memory.framesBase + PAGE_SIZE), guard);
+});
