@@ -129,7 +129,7 @@ describe('the virtual clock', () => {
     };
     const [first, second] = await Promise.all([observe(inputs, 100_000), observe(inputs, 31_337)]);
     assert.equal(first.exit.reason, 'crash');
-    assert.match(first.output, /typed: early\r\n[\s\S]*typed: late\r\n[\s\S]*sysrq triggered crash/);
+    assert.match(first.output, /typed: early\n[\s\S]*typed: late\n[\s\S]*sysrq triggered crash/);
     assert.deepEqual(second, first);
   });
 });

@@ -1,7 +1,9 @@
 /** The code cache against code that is written to exhaust or to outwit it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PAGE_SIZE } from '../memory.ts';
+import { MachineMemory, PAGE_SIZE } from '../memory.ts';
+import { CodeCache } from './code-cache.ts';
+import { type Decoder, Decoding } from './decoder.ts';
 import { PAGE_RW, TestMachine } from './testing/machine.ts';
 
 /** Bytes of the code-line masks, which lie behind the arena of decoded code, that are not zero. */
@@ -31,4 +33,28 @@ test('an instruction that is decoded again and again does not fill memory beyond
   assert.equal(machine.cpu.regLow(1), 0);
   assert.equal(strayMasks(machine), 0);
   assert.deepEqual(memory.u8.slice(memory.framesBase, memory.framesBase + PAGE_SIZE), guard);
+});
+
+test('a chain of pages whose last instructions reach into the next is dropped whole, however long', () => {
+  const frames = 4200;
+  const memory = new MachineMemory({ frames });
+  // Every instruction is two bytes long and starts in the last byte of its page.
+  const decoder = {
+    length: 2,
+    ends: true,
+    decode: (_at: number, available: number) => (available < 15 ? Decoding.NeedMore : Decoding.Done),
+  } as unknown as Decoder;
+  const cache = new CodeCache(memory, decoder);
+  let last = 1;
+  for (; last + 1 < frames && cache.hasRoom(); last++) {
+    const next = memory.host((last + 1) * PAGE_SIZE);
+    assert.notEqual(cache.decodeBlock(cache.page(last, true), PAGE_SIZE - 1, { next: () => next }), 0);
+  }
+  assert.ok(last > 3500, `the cache held ${last} pages`);
+  assert.equal(cache.generation, 0);
+  cache.invalidate(last);
+  for (let mfn = 1; mfn <= last; mfn++) {
+    assert.equal(cache.touches(mfn, 0, PAGE_SIZE), false);
+    assert.equal(cache.lookup(cache.page(mfn, true), PAGE_SIZE - 1), 0);
+  }
 });

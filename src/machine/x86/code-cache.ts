@@ -95,12 +95,7 @@ export class CodeCache {
   }
 
   flush(): void {
-    const { i32 } = this.memory;
-    for (const { mfn } of this.pages.values()) {
-      const at = (this.memory.u32[ENGINE_CODE_LINES >> 2]! + mfn * 8) >>> 2;
-      i32[at] = 0;
-      i32[at + 1] = 0;
-    }
+    for (const { mfn } of this.pages.values()) this.unmarkLines(mfn);
     this.pages.clear();
     this.top = this.memory.codeCache;
     this.generation++;
@@ -208,7 +203,8 @@ export class CodeCache {
     this.pseudo(first + 2 * RECORD_SIZE, PSEUDO_NEXT_PAGE, offset + decoder.length, 0);
     this.markLines(page.mfn, offset, here);
     const nextMfn = (next - memory.framesBase) / PAGE_SIZE;
-    this.markLines(nextMfn, 0, decoder.length - here);
+    // At least one byte of it was looked at, even where the instruction turned out to be none.
+    this.markLines(nextMfn, 0, Math.max(1, decoder.length - here));
     this.page(nextMfn, page.long).straddlers.add(page);
     this.closeBlock(page, first, first + 3 * RECORD_SIZE);
     this.decoded++;
@@ -237,25 +233,31 @@ export class CodeCache {
     return false;
   }
 
-  /** Drops what a frame decoded to, in both modes, and pages whose last instruction reached into it. */
+  /**
+   * Drops what a frame decoded to, in both modes, and pages whose last instruction reached into it; so on along a chain
+   * of such pages, which a guest can make as long as the cache has room for, hence no recursion.
+   */
   invalidate(mfn: Mfn): void {
+    this.generation++;
+    this.stopSteps();
+    const stale = [mfn];
+    for (let next = stale.pop(); next !== undefined; next = stale.pop()) {
+      this.unmarkLines(next);
+      for (const mode of [0, 1]) {
+        const page = this.pages.get(next * 2 + mode);
+        if (page === undefined) continue;
+        this.drop(page);
+        for (const other of page.straddlers) if (other !== page) stale.push(other.mfn);
+        page.straddlers.clear();
+      }
+    }
+  }
+
+  private unmarkLines(mfn: Mfn): void {
     const { i32 } = this.memory;
     const at = (this.memory.u32[ENGINE_CODE_LINES >> 2]! + mfn * 8) >>> 2;
     i32[at] = 0;
     i32[at + 1] = 0;
-    this.generation++;
-    this.stopSteps();
-    for (const mode of [0, 1]) {
-      const page = this.pages.get(mfn * 2 + mode);
-      if (page === undefined) continue;
-      this.drop(page);
-      const { straddlers } = page;
-      if (straddlers.size > 0) {
-        const others = [...straddlers];
-        straddlers.clear();
-        for (const other of others) if (other !== page) this.invalidate(other.mfn);
-      }
-    }
   }
 
   private drop(page: CodePage): void {

@@ -286,6 +286,8 @@ export class Engine implements Translator, FollowingPage {
     const low = cpu.low(0x0a8);
     const high = cpu.high(0x0a8);
     const pageLow = low & -4096;
+    // Before anything is looked up: even known code may be decoded afresh, and a flush forgets what was found.
+    if (!this.codeCache.hasRoom()) this.codeCache.flush();
     this.banks.useMode(memory.u32[(CPU + CPU_LONG) >> 2]!);
     const bank = this.banks.current;
     const entry = bank + ((low >>> 7) & 0x7fe0);
@@ -300,7 +302,6 @@ export class Engine implements Translator, FollowingPage {
     }
     const host = this.support.translate(low, high, ACCESS_FETCH) >>> 0;
     if (host === 0) return 0;
-    if (!this.codeCache.hasRoom()) this.codeCache.flush();
     const mfn = (host - offset - memory.framesBase) / PAGE_SIZE;
     const page = this.codeCache.page(mfn, memory.u32[(CPU + CPU_LONG) >> 2] !== 0);
     this.support.setCodePage(low, high, page.table);
