@@ -505,7 +505,8 @@ class SystemInstruction {
     }
     if (good) {
       if (mnemonic === 'LAR') {
-        this.setRegister(this.field8(REC_REG), BigInt((words.high & 0x00f0ff00) >>> 0), this.size);
+        // Bits 16 to 19 are undefined by the manual; processors leave the limit's in them.
+        this.setRegister(this.field8(REC_REG), BigInt((words.high & 0x00ffff00) >>> 0), this.size);
       } else if (mnemonic === 'LSL') this.setRegister(this.field8(REC_REG), BigInt(found.limit), this.size);
     }
     this.setZero(good);

@@ -10,7 +10,10 @@ import { CODE, type Form, MIDDLE } from './inputs.ts';
 const EXCLUDED: Readonly<Record<string, string>> = {
   ...because('answers differ from machine to machine', 'CPUID RDTSC RDTSCP RDPMC SGDT SIDT SLDT STR SMSW'),
   ...because('asks the operating system', 'INT INT1 SYSCALL SYSENTER VMCALL VMMCALL'),
-  ...because('needs descriptor tables', 'LES LDS LSS LFS LGS JMPF CALLF RETF IRET LAR LSL VERR VERW ARPL'),
+  ...because(
+    'tried with descriptor tables, in segments.ts',
+    'LES LDS LSS LFS LGS JMPF CALLF RETF IRET LAR LSL VERR VERW ARPL',
+  ),
   ...because(
     'each processor rounds in its own way',
     'RCPPS RCPSS RSQRTPS RSQRTSS F2XM1 FYL2X FYL2XP1 FPTAN FPATAN FSIN FCOS FSINCOS',
@@ -24,7 +27,8 @@ function because(reason: string, mnemonics: string): Record<string, string> {
 /** Why a definition has no vectors, or undefined. */
 export function exclusion(d: Definition): string | undefined {
   const segmentPop = d.mnemonic === 'POP' && d.operands.length === 0;
-  if (segmentPop || (d.mnemonic === 'MOV' && d.opcode === 0x8e)) return 'needs descriptor tables';
+  if (segmentPop || (d.mnemonic === 'MOV' && d.opcode === 0x8e))
+    return 'tried with descriptor tables, in segments.ts';
   return EXCLUDED[d.mnemonic];
 }
 

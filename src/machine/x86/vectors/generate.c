@@ -7,13 +7,17 @@
  * the code selector in that context (0x23). Linux on x86-64 only.
  */
 #define _GNU_SOURCE
+#include <asm/ldt.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 enum { CODE_PAGE = 0x100000, CODE = 0x100800, CODE_TARGET = 0x100900, WINDOW = 0x110f00, MIDDLE = 0x111000 };
 enum { WINDOW_WORDS = 128, GROUP = 10 };
@@ -30,6 +34,7 @@ typedef struct {
   uint32_t flags, memory[WINDOW_WORDS], xmm[64], mxcsr, x87[24], control, status, tags;
   uint8_t code[96];
   int code_length, outcome;
+  uint32_t segments[7];
   int64_t rip;
 } Registers;
 
@@ -153,6 +158,16 @@ static void extended_value(void) {
 
 /* ---------------------------------------------------------------- the inputs of a record */
 
+static const uint32_t SELECTORS[] = {0x23, 0x2b, 0x33, 0x0f, 0x17, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x4f,
+                                    0, 1, 2, 3, 0x20, 0x28, 0x0c, 0x24, 0xffff, 0xfff8, 0x44};
+static const uint32_t CODE_SELECTORS[] = {0x23, 0x33, 0x27};
+static uint32_t selector(uint32_t r) { return PICK(SELECTORS, r); }
+static uint32_t code_selector(uint32_t r) { return r & 1 ? PICK(CODE_SELECTORS, r >> 1) : selector(r >> 1); }
+static uint32_t stack_selector(uint32_t r) {
+  uint32_t s = r & 3 ? 0x2b : selector(r >> 2);
+  return s == 0x3f ? 0x2b : s;
+}
+
 static void register_value(char kind) {
   uint32_t r;
   switch (kind) {
@@ -169,6 +184,7 @@ static void register_value(char kind) {
   case 'n': low = next(), high = next(); break;
   case 'm': low = next() % 17, high = next(); break;
   case 'b': low = (next() & 0x7ff) - 0x400, high = sign_of(low); break;
+  case 'S': set(selector(next()), 0); break;
   case 'j': set(CODE_TARGET + (next() & 0xff), 0); break;
   case '=':
     if ((next() & 1) == 0) biased();
@@ -230,6 +246,27 @@ static void fix_up(void) {
     case 'R': store(rsp, width, CODE_TARGET + (r & 0xff), 0); break;
     case 'm': store(rbx, 4, (r & 0xffff) | (r & 0xf0000 ? 0 : 0x100000), 0); break;
     case 'M': store(WINDOW + 24, 4, (r & 0xffff) | (r & 0xf0000 ? 0 : 0x100000), 0); break;
+    case 'k': store(rbx, 4, selector(r), 0); break;
+    case 'K': store(rsp, 4, selector(r), 0); break;
+    case 't': store(rbx + 4, 4, selector(r), 0); break;
+    case 'u': store(rbx + 2, 4, selector(r), 0); break;
+    case 'T': store(rbx, 8, CODE_TARGET + (r & 0xff), code_selector(r >> 8)); break;
+    case 'V': store(rsp, 8, CODE_TARGET + (r & 0xff), code_selector(r >> 8)); break;
+    case 'W':
+    case 'I':
+      store(rsp, 8, CODE_TARGET + (r & 0xff), 0), store(rsp + 8, 8, code_selector(r >> 8), 0);
+      if (*p == 'W') break;
+      store(rsp + 16, 8, (next() & 0xcd5) | 0x202, 0);
+      low = next(), high = next(), store(rsp + 24, 8, low, high);
+      store(rsp + 32, 8, stack_selector(next()), 0);
+      break;
+    case 'o':
+    case 'i':
+      store(rsp, 8, CODE_TARGET + (r & 0xff), code_selector(r >> 8));
+      store(rsp + 8, 4, (next() & 0xcd5) | 0x202, 0);
+      if (*p == 'o') break;
+      low = next(), store(rsp + 12, 8, low, stack_selector(next()));
+      break;
     case 'F': store(rsp, 8, (r & 0xcd5) | 0x202, 0); break;
     }
   }
@@ -323,6 +360,7 @@ static void each_word(void visit(const char *name, int index, uint32_t now, uint
   }
   visit("flags", -1, outputs.flags, inputs.flags & defined_flags());
   for (int i = 0; i < WINDOW_WORDS; i++) visit("m", i, outputs.memory[i], inputs.memory[i]);
+  for (int i = 0; i < 7 && strchr(form.fixups, 'G'); i++) visit("seg", i, outputs.segments[i], inputs.segments[i]);
   if (form.xmm != '-') {
     for (int i = 0; i < (form.bits == 64 ? 64 : 32); i++) visit("x", i, outputs.xmm[i], inputs.xmm[i]);
     visit("mxcsr", -1, outputs.mxcsr, inputs.mxcsr);
@@ -384,6 +422,8 @@ static void read_context(void) {
                                 REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
   greg_t *g = context->uc_mcontext.gregs;
   for (int n = 0; n < 16; n++) outputs.general[n] = g[ORDER[n]];
+  /* What compatibility mode leaves in the upper half of RSP is lost when a signal is delivered. */
+  if (strchr(form.fixups, 'G') && form.bits == 64 && outputs.segments[1] != 0x33) outputs.general[4] &= 0xffffffff;
   outputs.outcome = g[REG_TRAPNO];
   outputs.rip = g[REG_RIP] - CODE;
   outputs.flags = g[REG_EFL] & defined_flags();
@@ -395,6 +435,43 @@ static void read_context(void) {
   outputs.control = x->cwd, outputs.status = x->swd & form.status, outputs.tags = x->ftw & 0xff;
   memset(outputs.x87, 0, sizeof outputs.x87);
   for (int i = 0; i < 8; i++) memcpy(&outputs.x87[3 * i], &x->_st[i], 10);
+}
+
+/* Reads the selectors, and puts back those that 64-bit code needs; the base of FS holds the C library's variables. */
+static uint64_t fs_base;
+static void take_segments(void) {
+  uint32_t es, ds, fs, gs;
+  __asm__ volatile("mov %%es, %0; mov %%ds, %1; mov %%fs, %2; mov %%gs, %3" : "=r"(es), "=r"(ds), "=r"(fs), "=r"(gs));
+  __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %1, %%fs; mov %1, %%gs" ::"r"(0x2b), "r"(0));
+  __asm__ volatile("wrfsbase %0" ::"r"(fs_base));
+  greg_t *g = context->uc_mcontext.gregs;
+  uint32_t error = g[REG_TRAPNO] == 3 ? 0 : g[REG_ERR], cs = g[REG_CSGSFS] & 0xffff, ss = (uint64_t)g[REG_CSGSFS] >> 48;
+  uint32_t now[7] = {es & 0xffff, cs, ss, ds & 0xffff, fs & 0xffff, gs & 0xffff, error};
+  uint32_t before[7] = {0x2b, form.bits == 64 ? 0x33 : 0x23, 0x2b, 0x2b, 0, 0, 0};
+  /* A return from the kernel leaves null selectors zero. */
+  for (int i = 0; i < 6; i++) {
+    if ((now[i] & 0xfffc) == 0) now[i] = 0;
+  }
+  memcpy(outputs.segments, now, sizeof now);
+  memcpy(inputs.segments, before, sizeof before);
+}
+
+/* One LDT entry of each kind: `segments.ts` has the descriptors that Linux makes of them. */
+static int fill_ldt(void) {
+  static const struct user_desc KINDS[] = {
+    {.entry_number = 1, .limit = 0xfffff, .seg_32bit = 1, .limit_in_pages = 1},
+    {.entry_number = 2, .limit = 0xfffff, .seg_32bit = 1, .limit_in_pages = 1, .read_exec_only = 1},
+    {.entry_number = 3, .limit = 0xfff, .seg_32bit = 1, .limit_in_pages = 1, .contents = 1},
+    {.entry_number = 4, .limit = 0xfffff, .seg_32bit = 1, .limit_in_pages = 1, .contents = 2},
+    {.entry_number = 5, .limit = 0xfffff, .seg_32bit = 1, .limit_in_pages = 1, .contents = 2, .read_exec_only = 1},
+    {.entry_number = 6, .limit = 0xfffff, .seg_32bit = 1, .limit_in_pages = 1, .seg_not_present = 1},
+    {.entry_number = 7, .base_addr = 0x12345678, .limit = 0x1234},
+    {.entry_number = 9, .limit = 0xfffff, .seg_32bit = 1, .limit_in_pages = 1, .contents = 2, .seg_not_present = 1},
+  };
+  for (unsigned i = 0; i < sizeof KINDS / sizeof *KINDS; i++) {
+    if (syscall(SYS_modify_ldt, 0x11, &KINDS[i], sizeof *KINDS) != 0) return perror("modify_ldt"), 0;
+  }
+  return (getauxval(AT_HWCAP2) & 2) != 0;
 }
 
 static void finish_record(void) {
@@ -410,6 +487,7 @@ static void finish_record(void) {
 static void on_signal(int number, siginfo_t *info, void *given) {
   (void)number, (void)info;
   context = given;
+  take_segments();
   if (done < 0) home = *context, done = 0;
   else finish_record();
   if (done == records) {
@@ -444,6 +522,8 @@ int main(int argc, char **argv) {
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
   if (pages != (void *)CODE_PAGE) return perror("mmap"), 1;
   memset(pages, 0xcc, 0x1000);
+  __asm__ volatile("mov %%fs:0, %0" : "=r"(fs_base));
+  if (!fill_ldt()) return fprintf(stderr, "this kernel lacks modify_ldt or FSGSBASE\n"), 1;
   stack_t stack = {.ss_sp = malloc(1 << 20), .ss_size = 1 << 20};
   sigaltstack(&stack, 0);
   struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};

@@ -16,6 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { instructionSet } from '../instructions/index.ts';
 import { exclusion, formsOf } from './forms.ts';
 import { formLine } from './inputs.ts';
+import { SEGMENT_FORMS } from './segments.ts';
 import { PROGRAMS } from './sequences.ts';
 import { RECORDS, Replay, SHOWN } from './replay.ts';
 
@@ -25,6 +26,7 @@ const forms = [
     .definitions.filter((d) => exclusion(d) === undefined)
     .flatMap(formsOf),
   ...PROGRAMS,
+  ...SEGMENT_FORMS,
 ];
 
 /** The processor's answers, a list of fields for each form. */
@@ -32,7 +34,7 @@ function ask(asked, shown) {
   const folder = mkdtempSync(join(tmpdir(), 'ringone-vectors-'));
   try {
     const program = join(folder, 'generate');
-    execFileSync('gcc', ['-O1', '-o', program, join(here, 'generate.c')], { stdio: 'inherit' });
+    execFileSync('gcc', ['-O1', '-fno-stack-protector', '-o', program, join(here, 'generate.c')], { stdio: 'inherit' });
     const input = asked.map((form) => `${formLine(form)}\n`).join('');
     const output = execFileSync(program, [String(RECORDS), String(shown)], {
       input,

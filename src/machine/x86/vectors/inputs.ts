@@ -78,6 +78,8 @@ export class Registers {
   /** The instruction's bytes. */
   readonly code = new Uint8Array(CODE_LIMIT);
   codeLength = 0;
+  /** Selectors of ES CS SS DS FS GS, and the error code of an exception; compared where a form's fix-ups say `G`. */
+  readonly segments = new Int32Array(7);
 }
 
 function pointer(): void {
@@ -126,6 +128,10 @@ function registerValue(kind: string, into: Registers): void {
     case 'b':
       value.low = (next() & 0x7ff) - 0x400;
       value.high = value.low >> 31;
+      return;
+    case 'S':
+      value.low = selector(next());
+      value.high = 0;
       return;
     case 'j':
       value.low = CODE_TARGET + (next() & 0xff);
@@ -187,6 +193,20 @@ function store(memory: Int32Array, address: number, bytes: number, l: number, h:
   if (bytes === 8) view.setInt32(at + 4, h, true);
 }
 
+/** Segments of every kind, with both privileges, null ones, empty ones, and ones beyond the tables: see `segments.ts`. */
+const SELECTORS: readonly number[] = [
+  0x23, 0x2b, 0x33, 0x0f, 0x17, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x4f, 0, 1, 2, 3, 0x20, 0x28, 0x0c, 0x24,
+  0xffff, 0xfff8, 0x44,
+];
+const selector = (r: number): number => SELECTORS[r % SELECTORS.length]!;
+/** Where a far transfer leads: half the time to code that is there. */
+const codeSelector = (r: number): number => (r & 1 ? [0x23, 0x33, 0x27][(r >>> 1) % 3]! : selector(r >>> 1));
+/** The stack segment that IRET finds: mostly the flat one, never the 16-bit one. */
+const stackSelector = (r: number): number => {
+  const s = r & 3 ? 0x2b : selector(r >>> 2);
+  return s === 0x3f ? 0x2b : s;
+};
+
 function fixUp(form: Form, into: Registers): void {
   const { general, memory } = into;
   const rbx = general[6]!;
@@ -221,6 +241,41 @@ function fixUp(form: Form, into: Registers): void {
         break;
       case 'F': // flags that may be popped: arithmetic ones and DF
         store(memory, rsp, 8, (r & 0xcd5) | 0x202, 0);
+        break;
+      case 'k': // a selector in memory
+        store(memory, rbx, 4, selector(r), 0);
+        break;
+      case 'K': // on the stack
+        store(memory, rsp, 4, selector(r), 0);
+        break;
+      case 't': // behind an offset of four bytes, or two
+        store(memory, rbx + 4, 4, selector(r), 0);
+        break;
+      case 'u':
+        store(memory, rbx + 2, 4, selector(r), 0);
+        break;
+      case 'T': // a far pointer to code
+        store(memory, rbx, 8, CODE_TARGET + (r & 0xff), codeSelector(r >>> 8));
+        break;
+      case 'V': // a far return address; of eight bytes each
+        store(memory, rsp, 8, CODE_TARGET + (r & 0xff), codeSelector(r >>> 8));
+        break;
+      case 'W':
+        store(memory, rsp, 8, CODE_TARGET + (r & 0xff), 0);
+        store(memory, rsp + 8, 8, codeSelector(r >>> 8), 0);
+        break;
+      case 'o': // what IRET pops: outside 64-bit mode, in it, and there with eight bytes each
+      case 'i':
+        store(memory, rsp, 8, CODE_TARGET + (r & 0xff), codeSelector(r >>> 8));
+        store(memory, rsp + 8, 4, (next() & 0xcd5) | 0x202, 0);
+        if (letter === 'i') store(memory, rsp + 12, 8, next(), stackSelector(next()));
+        break;
+      case 'I':
+        store(memory, rsp, 8, CODE_TARGET + (r & 0xff), 0);
+        store(memory, rsp + 8, 8, codeSelector(r >>> 8), 0);
+        store(memory, rsp + 16, 8, (next() & 0xcd5) | 0x202, 0);
+        store(memory, rsp + 24, 8, next(), next());
+        store(memory, rsp + 32, 8, stackSelector(next()), 0);
         break;
       default:
         break;

@@ -7,6 +7,7 @@ import { instructionSet } from '../instructions/index.ts';
 import { exclusion, formsOf } from './forms.ts';
 import { type Form, formLine } from './inputs.ts';
 import { type Answer, RECORDS, Replay } from './replay.ts';
+import { SEGMENT_FORMS } from './segments.ts';
 import { PROGRAMS } from './sequences.ts';
 
 interface Line extends Answer {
@@ -22,7 +23,11 @@ const answers = new Map(
     .map((line) => [line.form, line]),
 );
 const definitions = instructionSet().definitions;
-const forms = [...definitions.filter((d) => exclusion(d) === undefined).flatMap(formsOf), ...PROGRAMS];
+const forms = [
+  ...definitions.filter((d) => exclusion(d) === undefined).flatMap(formsOf),
+  ...PROGRAMS,
+  ...SEGMENT_FORMS,
+];
 
 test('every defined instruction was tried on a real processor', () => {
   const missing = forms.filter((form) => !answers.has(formLine(form))).map((form) => form.name);

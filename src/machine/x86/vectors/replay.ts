@@ -27,7 +27,7 @@ import {
 import { MachineMemory } from '../../memory.ts';
 import { Engine } from '../engine.ts';
 import { Exit } from '../exits.ts';
-import { CS, DS, ES, SS, VECTOR_PF } from '../registers.ts';
+import { CS, DS, ES, FS, GS, RSP, SS, VECTOR_PF } from '../registers.ts';
 import {
   CODE,
   CODE_LIMIT,
@@ -45,6 +45,7 @@ import {
   WINDOW_WORDS,
 } from './inputs.ts';
 import { seed } from './random.ts';
+import { readDescriptor } from './segments.ts';
 
 export const RECORDS = 200;
 export const SHOWN = 2;
@@ -102,7 +103,7 @@ export class Replay {
 
   static async create(mapping: Mapping = 'flat'): Promise<Replay> {
     const memory = new MachineMemory({ frames: 1024 });
-    const engine = await Engine.create(memory);
+    const engine = await Engine.create(memory, { hooks: { readDescriptor } });
     memory.fill(CODE_PAGE, 0xcc, 4096);
     engine.cpu.cr0 = 0x10033;
     engine.cpu.cr4 = 0x6b0;
@@ -120,21 +121,19 @@ export class Replay {
 
   /** Runs a form's records. `see`, if given, gets the differences between each record's outcome and its inputs. */
   run(form: Form, records = RECORDS, see?: (record: number, text: string) => void): Answer {
-    const { cpu } = this.engine;
     const total = new Hash();
     let group = new Hash();
     let groups = '';
     const shown: string[] = [];
     const template = codeTemplate(form);
-    cpu.setSegment(CS, form.long ? 0x33 : 0x23, form.long ? 0xa0fb : 0xc0fb, 0xffffffff, 0);
-    for (const segment of [ES, SS, DS]) {
-      cpu.setSegment(segment, 0x2b, 0xc0f3, 0xffffffff, 0);
-    }
+    this.inputs.segments.set([0x2b, form.long ? 0x33 : 0x23, 0x2b, 0x2b, 0, 0, 0]);
+    this.loadSegments(form);
     seed(formLine(form));
     this.inputs.general.fill(0);
     const fixedCode = !template.includes(-1);
     for (let record = 0; record < records; record++) {
       drawInputs(form, template, this.inputs);
+      if (form.fixups.startsWith('G')) this.loadSegments(form);
       this.load(form, !fixedCode || record === 0);
       this.execute(form);
       this.eachWord(form, (_name, _index, now) => {
@@ -172,6 +171,13 @@ export class Replay {
     const fpu =
       form.fpu === '--' ? '' : ` mxcsr=${hex(mxcsr)} fcw=${hex(control)} fsw=${hex(status)} ftw=${hex(tags)}`;
     return `code ${bytes}; ${registers.join(' ')} flags=${hex(flags)}${fpu}`;
+  }
+
+  private loadSegments(form: Form): void {
+    const { cpu } = this.engine;
+    cpu.setSegment(CS, form.long ? 0x33 : 0x23, form.long ? 0xa0fb : 0xc0fb, 0xffffffff, 0);
+    for (const segment of [ES, SS, DS]) cpu.setSegment(segment, 0x2b, 0xc0f3, 0xffffffff, 0);
+    for (const segment of [FS, GS]) cpu.setSegment(segment, 0, 0, 0, 0);
   }
 
   private load(form: Form, withCode: boolean): void {
@@ -229,6 +235,7 @@ export class Replay {
     this.outcome = exit === Exit.Exception || exit === Exit.Interrupt ? cpu.exitVector : 0x100 + exit;
     this.rip = (cpu.rip - CODE) | 0;
     outputs.general.set(i32.subarray((CPU + CPU_REGS) >> 2, ((CPU + CPU_REGS) >> 2) + 32));
+    if (form.fixups.startsWith('G')) this.takeSegments(form, exit);
     outputs.flags = cpu.rflags & definedFlags(form, inputs);
     const window = (memory.framesBase + WINDOW) >> 2;
     outputs.memory.set(i32.subarray(window, window + WINDOW_WORDS));
@@ -250,6 +257,20 @@ export class Replay {
     }
   }
 
+  /** Selectors and the error code, as a signal's context shows them. */
+  private takeSegments(form: Form, exit: Exit): void {
+    const { engine, outputs } = this;
+    const { cpu } = engine;
+    // A return from the kernel leaves null selectors zero.
+    for (let segment = 0; segment < 6; segment++) {
+      const selector = cpu.selector(segment);
+      outputs.segments[segment] = (selector & 0xfffc) === 0 ? 0 : selector;
+    }
+    outputs.segments[6] = exit === Exit.Exception ? cpu.exitError : 0;
+    // What compatibility mode leaves in the upper half of RSP is lost when a signal is delivered.
+    if (form.long && cpu.selector(CS) !== 0x33) outputs.general[2 * RSP + 1] = 0;
+  }
+
   private eachWord(form: Form, visit: Visit): void {
     const { inputs, outputs } = this;
     visit('outcome', -1, this.outcome, 3);
@@ -260,6 +281,9 @@ export class Replay {
     }
     visit('flags', -1, outputs.flags, inputs.flags & definedFlags(form, inputs));
     for (let i = 0; i < WINDOW_WORDS; i++) visit('m', i, outputs.memory[i]!, inputs.memory[i]!);
+    if (form.fixups.startsWith('G')) {
+      for (let i = 0; i < 7; i++) visit('seg', i, outputs.segments[i]!, inputs.segments[i]!);
+    }
     if (form.fpu[0] !== '-') {
       for (let i = 0; i < (form.long ? 64 : 32); i++) visit('x', i, outputs.xmm[i]!, inputs.xmm[i]!);
       visit('mxcsr', -1, outputs.mxcsr, inputs.mxcsr);
