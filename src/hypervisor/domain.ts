@@ -107,6 +107,8 @@ export abstract class Vcpu {
   online = false;
   /** Waiting for an event. */
   blocked = false;
+  /** What has been done for it since its turn was last charged, beside executing it; in instructions, roughly. */
+  work = 0;
 
   constructor(id: number, state: VcpuState) {
     this.id = id;

@@ -160,9 +160,31 @@ test('a vCPU that faults without progress still gives way', () => {
   const world = new World();
   const { vcpus } = world.domain('a', () => Exit.Exception);
   world.host.runOnce();
-  assert.equal(vcpus[0]!.exitsSeen, 1000);
+  assert.equal(vcpus[0]!.exitsSeen, 10);
   assert.equal(world.clock.nowNs(), 0);
-  assert.equal(world.host.stats.exits.toRecord().exception, 1000);
+  assert.equal(world.host.stats.exits.toRecord().exception, 10);
+});
+
+test('a vCPU that has much done for it has fewer turns to itself', () => {
+  const world = new World();
+  const { vcpus } = world.domain('a', (vcpu) => {
+    vcpu.retire(1);
+    vcpu.work += 500;
+    return Exit.Syscall;
+  });
+  world.host.runOnce();
+  assert.equal(vcpus[0]!.exitsSeen, 2);
+  assert.equal(world.host.stats.instructions, 2);
+});
+
+test('a turn ends when the processor gives up before its budget is spent', () => {
+  const world = new World();
+  const { vcpus } = world.domain('a', (vcpu, budget) => {
+    vcpu.retire(budget >> 1);
+    return Exit.Budget;
+  });
+  world.host.runOnce();
+  assert.equal(vcpus[0]!.state.retired, 500);
 });
 
 test('under the virtual clock a run ends at the next timer, which fires at exactly its instruction', () => {

@@ -45,6 +45,8 @@ export interface HostOptions {
 
 /** About a millisecond of interpreted code: timers under the host clock are at most this late. */
 const SLICE_INSTRUCTIONS = 100_000;
+/** What an exit costs of a turn, in instructions: about half a microsecond. */
+const EXIT_COST = 100;
 /** Real time after which the event loop gets a turn. */
 const GIVE_WAY_NS = 4e6;
 /** setTimeout cannot wait longer; the loop merely looks again. */
@@ -246,9 +248,17 @@ export class Host {
       stats.instructions += retired;
       stats.exits.counts[exit]!++;
       clock.advance(retired);
-      // An exit costs at least one, so that a vCPU that faults without end still gives way.
-      left -= Math.max(1, retired);
-      if (exit !== Exit.Budget) vcpu.handleExit(exit);
+      left -= retired;
+      if (exit !== Exit.Budget) {
+        // What the hypervisor does for a guest is part of its turn: one that faults without end, or issues nothing but
+        // long hypercalls, gives way as soon as one that computes.
+        vcpu.handleExit(exit);
+        left -= EXIT_COST + vcpu.work;
+        vcpu.work = 0;
+      } else if (retired < budget) {
+        // The processor had more to do than to execute: decoding code that changes all the time, say.
+        left = 0;
+      }
       if (clock.virtual) timers.fireDue(clock.nowNs());
     }
   }

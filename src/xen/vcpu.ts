@@ -61,6 +61,8 @@ const RUNSTATE_offline = 3;
 
 /** A hypercall may do this many units of work (entries updated, say) before it should let others run. */
 const PREEMPTION_UNITS = 4096;
+/** What a unit costs of the vCPU's turn, in instructions. */
+const UNIT_COST = 20;
 /** Words of the largest frame that Xen pushes: a failsafe callback's. */
 const FRAME_WORDS = 16;
 
@@ -275,6 +277,7 @@ export class XenVcpu extends Vcpu {
 
   /** Counts one unit of a hypercall's work. True when it has done enough: note the progress and return CONTINUE. */
   preemptionDue(): boolean {
+    this.work += UNIT_COST;
     return ++this.units > PREEMPTION_UNITS;
   }
 

@@ -12,10 +12,10 @@ import {
   XEN_E2BIG,
   XEN_ENOSYS,
 } from '../../abi/xen/numbers/index.ts';
-import type { Gva } from '../../machine/memory.ts';
 import type { XenDomain } from '../domain.ts';
 import type { XenVcpu } from '../vcpu.ts';
-import type { HypercallFamily } from './dispatch.ts';
+import type { HypercallArguments } from './arguments.ts';
+import { CONTINUE, type HypercallFamily } from './dispatch.ts';
 
 /** DOMAIN_PBUF_SIZE: a line that is longer is cut there. */
 const LINE_LIMIT = 200;
@@ -27,12 +27,20 @@ const TAB = 9;
 /** What each domain has written of its present line. */
 const lines = new WeakMap<XenDomain, number[]>();
 
-function write(vcpu: XenVcpu, count: number, buffer: Gva): number {
+/** Writes `count` bytes; a long text stops halfway, with the rest of it in the arguments. */
+function write(vcpu: XenVcpu, args: HypercallArguments): number {
   const { domain } = vcpu;
+  const count = args.u32(1);
+  const buffer = args.gva(2);
   let line = lines.get(domain);
   if (line === undefined) lines.set(domain, (line = []));
   const chunk = new Uint8Array(CHUNK);
   for (let done = 0; done < count; done += CHUNK) {
+    if (done > 0 && vcpu.preemptionDue()) {
+      args.set(1, count - done);
+      args.set(2, buffer + done);
+      return CONTINUE;
+    }
     const part = chunk.subarray(0, Math.min(CHUNK, count - done));
     vcpu.guest.readBytes(buffer + done, part);
     for (const byte of part) {
@@ -58,7 +66,7 @@ export const handlers: HypercallFamily = {
   [__HYPERVISOR_console_io]: (vcpu, args) => {
     const command = args.u32(0);
     const count = args.u32(1);
-    if (command === CONSOLEIO_write) return write(vcpu, count, args.gva(2));
+    if (command === CONSOLEIO_write) return write(vcpu, args);
     if (command !== CONSOLEIO_read) return -XEN_ENOSYS;
     return count > 0x7fffffff ? -XEN_E2BIG : 0;
   },

@@ -83,6 +83,7 @@ export function memoryExchange(vcpu: MmuVcpu, memory: DomainMemory, pointer: Gva
       return CONTINUE;
     }
     const failure = exchangeChunk(vcpu, memory, exchange, chunk);
+    for (let page = 1; page < inPerChunk * 2 ** inOrder; page++) vcpu.preemptionDue();
     if (failure !== 0) {
       guest.write64(pointer + OFFSET.nr_exchanged, chunk * inPerChunk, 0);
       return failure;

@@ -128,6 +128,8 @@ function adjustReservation(
       return CONTINUE;
     }
     if (!adjustOne(vcpu, memory, reservation, i)) return i;
+    // An extent of many pages is as much work as many extents.
+    for (let page = 1; page < 2 ** order; page++) vcpu.preemptionDue();
   }
   return extents;
 }
