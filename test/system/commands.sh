@@ -255,7 +255,7 @@ timeout 0.2 sleep 10; echo $?; timeout -s KILL 0.2 sleep 10; echo $?; timeout 10
 
 ### background
 for i in 1 2 3 4 5; do (seq 1 $((i * 100)) | wc -l > $i; exit $i) & last=$!; done; wait $last; echo $?; wait; cat *
-(exit 9) & wait $!; echo $?; sleep 100 & kill $!; wait $!; echo $?
+(exit 9) & wait $!; echo $?; exec 2>/dev/null; sleep 100 & kill $!; wait $!; echo $?
 
 ### environment
 env -i A=1 B='two words' env | sort; A=5 $BUSYBOX sh -c 'echo $A'; export C=7; $BUSYBOX sh -c 'echo $C; unset C; echo "[$C]"'; env | grep C=; echo "${A-unset}"

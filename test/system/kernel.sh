@@ -136,25 +136,24 @@ echo $(echo $(echo $(echo $(echo $(echo $(echo $(echo deep)))))))
 #> deep
 
 ### orphans
-(sleep 0.3 & echo $! > pid) ; ps -o pid,ppid,comm | awk -v p=$(cat pid) '$1 == p { print "child of", $2, $3 }'
+(sleep 0.3 & echo $! > pid) ; ps -o pid,ppid | awk -v p=$(cat pid) '$1 == p { print "child of", $2 }'
 sleep 0.5; ps -o pid | grep -q " $(cat pid)$" || echo reaped
-#> child of 1 sleep
+#> child of 1
 #> reaped
 
 ### stopped-processes
+exec 2>/dev/null
 sleep 100 & p=$!; kill -STOP $p; usleep 20000; awk '{ print $3 }' /proc/$p/stat
 kill -CONT $p; usleep 20000; awk '{ print $3 }' /proc/$p/stat; kill $p; wait $p; echo $?
 #> T
 #> S
-#> Terminated
 #> 143
 
 ### killed-while-busy
+exec 2>/dev/null
 (while :; do :; done) & p=$!; usleep 50000; kill $p; wait $p; echo $?
 yes > /dev/null & p=$!; usleep 50000; kill -KILL $p; wait $p; echo $?
-#> Terminated
 #> 143
-#> Killed
 #> 137
 
 ### fairness
@@ -268,8 +267,7 @@ dmesg | grep -E 'WARNING|BUG|Oops|rcu.*stall|soft lockup' || echo none
 
 ### job-control
 setsid $BUSYBOX sh -c 'exec < /dev/hvc0 > /dev/hvc0 2>&1; set -m
-sleep 100 & kill -STOP %1; usleep 20000; jobs; bg %1; kill %1; wait %1; echo $?'
+sleep 100 & kill -STOP %1; usleep 20000; jobs; bg %1; kill %1; wait %1 2>/dev/null; echo $?'
 #> [1]+  Stopped (signal)           sleep 100
 #> [1] sleep 100
-#> Terminated
 #> 143

@@ -234,6 +234,11 @@ function furnish(
   mm.referenceSources.push((report) => reportReferences(domain, events, grants, report));
   startClocks(domain, config);
   startVcpu(domain, mm, kernel.info.entry, plan, p2m);
+  for (const { mfn } of [console, xenstore]) {
+    if (!mm.keepWritable(mfn)) {
+      throw new DomainBuildError(`expected the ring in frame ${mfn} to be ordinary memory, found a table`);
+    }
+  }
   return { domain, events, grants, mm, console, xenstore, plan };
 }
 

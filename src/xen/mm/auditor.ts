@@ -112,6 +112,8 @@ class Audit {
       for (const mfn of vcpu.gdtFrames) if (mfn !== NO_MFN) this.hold(mfn, PGT_seg_desc_page, name);
     }
     for (const mfn of memory.ldt.held()) this.hold(mfn, PGT_seg_desc_page, `an LDT of d${memory.id}`);
+    for (const mfn of memory.keptWritable)
+      this.hold(mfn, PGT_writable_page, `the toolstack of d${memory.id}`);
     for (const source of memory.referenceSources) {
       source((mfn, type) => this.hold(mfn, type, `a holder in d${memory.id}`));
     }

@@ -20,7 +20,15 @@ import { PAGE_SIZE } from '../../machine/memory.ts';
 import type { DomainMemory as DomainMemoryPart } from '../parts.ts';
 import type { FrameOwner, FrameTable } from './frame-table.ts';
 import { LdtFrames } from './ldt.ts';
-import { NO_MFN, PGT_pinned, PGT_root_page_table, PGT_type_mask, tableType } from './page-info.ts';
+import {
+  NO_MFN,
+  PGC_xen_heap,
+  PGT_pinned,
+  PGT_root_page_table,
+  PGT_type_mask,
+  PGT_writable_page,
+  tableType,
+} from './page-info.ts';
 import { fillRoMpt, getPageAndType, putPageAndType, zapRoMpt } from './page-types.ts';
 import { handlePageFault } from './ptwr.ts';
 import type { MmuDomain, MmuVcpu } from './vcpu.ts';
@@ -33,6 +41,8 @@ export class DomainMemory implements DomainMemoryPart, FrameOwner {
   readonly domain: MmuDomain;
   readonly ldt: LdtFrames;
   dying = false;
+  /** Frames that `keepWritable` holds. */
+  readonly keptWritable: Mfn[] = [];
   /** Who else holds references on frames of this domain: the auditor asks them. */
   readonly referenceSources: ((report: ReferenceReport) => void)[] = [];
 
@@ -82,14 +92,29 @@ export class DomainMemory implements DomainMemoryPart, FrameOwner {
     this.table.putPageAllocRef(mfn);
   }
 
+  /**
+   * Keeps an ordinary frame what it is, writable memory of this domain, until the domain ends: the toolstack writes to
+   * it, so it must become neither free nor a page table. As the mapping of a ring in domain 0 does. False if it is
+   * something else already.
+   */
+  keepWritable(mfn: Mfn): boolean {
+    if (!this.getPageAndType(mfn, PGT_writable_page)) return false;
+    this.keptWritable.push(mfn);
+    return true;
+  }
+
   /** Records the pseudo-physical number of a frame in the M2P. */
   setPfn(mfn: Mfn, pfn: Pfn): void {
     this.table.m2p.setPfn(mfn, pfn);
   }
 
-  /** Gives a frame back: it becomes free when its last user is gone. 0 or a negative errno. (guest_remove_page) */
+  /**
+   * Gives a frame back: it becomes free when its last user is gone. 0 or a negative errno. Frames that Xen shares with
+   * the domain are Xen's to free: it goes on writing to them. (guest_remove_page; a Xen heap page does not go back to the
+   * heap there either.)
+   */
   removePage(mfn: Mfn): number {
-    if (!this.table.isValid(mfn)) return -XEN_EINVAL;
+    if (!this.table.isValid(mfn) || (this.table.countInfo[mfn]! & PGC_xen_heap) !== 0) return -XEN_EINVAL;
     if (!this.getPage(mfn)) return -XEN_ENXIO;
     this.table.putPageAllocRef(mfn);
     this.table.putPage(mfn);
@@ -243,6 +268,8 @@ export class DomainMemory implements DomainMemoryPart, FrameOwner {
     if (this.dying) return;
     this.dying = true;
     for (const vcpu of this.domain.vcpus) this.releaseVcpu(vcpu);
+    for (const mfn of this.keptWritable) this.putPageAndType(mfn);
+    this.keptWritable.length = 0;
     this.relinquish();
     if (this.domain.totPages === 0) this.table.domains.delete(this.id);
   }

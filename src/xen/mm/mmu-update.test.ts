@@ -21,6 +21,7 @@ import {
 } from '../../abi/xen/numbers/index.ts';
 import { CONTINUE } from '../hypercalls/dispatch.ts';
 import { mmuUpdate } from './mmu-update.ts';
+import { PGT_count_mask } from './page-info.ts';
 import { A, D, DATA, entry, GUEST_BASE, NX, P, RW, TABLE, TestMachine, USER } from './testing/machine.ts';
 import { updateVaMapping, updateVaMappingOtherdomain } from './update-va-mapping.ts';
 
@@ -268,5 +269,19 @@ test('a long batch stops halfway, and goes on where it stopped when it is issued
   assert.equal(mmuUpdate(vcpu, vcpu.args), 0);
   assert.equal(guest.done, 5);
   for (const { slot } of pages) assert.deepEqual(machine.read(guest.l1, slot), NONE);
+  machine.assertSound();
+});
+
+test('a table with as many uses as can be counted cannot be changed, and nothing is miscounted', () => {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  const { typeInfo } = machine.table;
+  const before = typeInfo[guest.l2]!;
+  const update = { mfn: guest.l2, slot: 7, value: entry(guest.l1, TABLE) };
+  typeInfo[guest.l2] = before | PGT_count_mask;
+  assert.equal(guest.updateMany([update]), -XEN_EINVAL);
+  assert.equal(typeInfo[guest.l2], before | PGT_count_mask);
+  typeInfo[guest.l2] = before;
+  assert.equal(guest.updateMany([update]), 0);
   machine.assertSound();
 });

@@ -24,6 +24,7 @@ import {
   PAGE_PRESENT,
   PAGE_RW,
   PAGE_USER,
+  PGT_count_mask,
   TABLE_DISALLOW_MASK,
 } from './page-info.ts';
 import {
@@ -82,7 +83,9 @@ export function modTableEntry(
   preserveAd: boolean,
 ): number {
   if (!isGuestSlot(level, slot)) return -XEN_EINVAL;
-  // The table must outlive the change even if its own entry was what kept it (page_lock).
+  // The table must outlive the change even if its own entry was what kept it (page_lock). One with as many uses as can
+  // be counted, which takes half a gigabyte of tables that name it, cannot be changed.
+  if ((table.typeInfo[mfn]! & PGT_count_mask) === PGT_count_mask) return -XEN_EINVAL;
   table.typeInfo[mfn] = table.typeInfo[mfn]! + 1;
   const error = changeTableEntry(table, level, mfn, slot, low, high, preserveAd);
   putPageType(table, mfn);
