@@ -109,6 +109,8 @@ export abstract class Vcpu {
   blocked = false;
   /** What has been done for it since its turn was last charged, beside executing it; in instructions, roughly. */
   work = 0;
+  /** Something may be there to deliver. A vCPU that merely had its turn cut in two enters the guest again as it left. */
+  stirred = true;
 
   constructor(id: number, state: VcpuState) {
     this.id = id;
@@ -126,8 +128,9 @@ export abstract class Vcpu {
     this.onBlock();
   }
 
-  /** Makes a blocked vCPU runnable again; harmless for one that is not blocked. */
+  /** Something has come for this vCPU: makes it runnable again if it is blocked. */
   wake(): void {
+    this.stirred = true;
     if (this.blocked) {
       this.blocked = false;
       this.onWake();
@@ -139,6 +142,7 @@ export abstract class Vcpu {
   setOnline(online: boolean): void {
     if (this.online === online) return;
     this.online = online;
+    this.stirred = true;
     this.onOnlineChange();
     if (online) this.domain.host.wake();
   }
@@ -151,7 +155,7 @@ export abstract class Vcpu {
   protected abstract onWake(): void;
   protected abstract onOnlineChange(): void;
 
-  /** Called right before the guest is entered: deliver what is pending. The domain may crash in here. */
+  /** Called before the guest is entered, if it is `stirred`: deliver what is pending. The domain may crash in here. */
   abstract prepare(): void;
   /** Decides what an exit of the processor means. */
   abstract handleExit(exit: Exit): void;

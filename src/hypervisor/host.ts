@@ -47,6 +47,12 @@ export interface HostOptions {
 const SLICE_INSTRUCTIONS = 100_000;
 /** What an exit costs of a turn, in instructions: about half a microsecond. */
 const EXIT_COST = 100;
+/**
+ * Under a virtual clock: how often a vCPU is looked at that computes without an exit. Where turns end must not show, or
+ * their length would change the run; but an upcall that a guest has unmasked, and does not ask for, should come, as it
+ * does on Xen with the next interrupt.
+ */
+const TICK_NS = 1_000_000;
 /** Real time after which the event loop gets a turn. */
 const GIVE_WAY_NS = 4e6;
 /** setTimeout cannot wait longer; the loop merely looks again. */
@@ -191,6 +197,7 @@ export class Host {
     if (this.current === vcpu) return;
     this.current?.onDescheduled();
     this.current = vcpu;
+    vcpu.stirred = true;
     this.processor.activate(vcpu.state);
     if (this.abandonedHome !== 0) this.freeStates.push(this.abandonedHome);
     this.abandonedHome = 0;
@@ -234,12 +241,15 @@ export class Host {
     const { state } = vcpu;
     let left = this.slice;
     while (left > 0 && vcpu.runnable) {
-      vcpu.prepare();
-      if (!vcpu.runnable) break;
+      if (vcpu.stirred) {
+        vcpu.stirred = false;
+        vcpu.prepare();
+        if (!vcpu.runnable) break;
+      }
       let budget = left;
       if (clock.virtual) {
         const now = clock.nowNs();
-        budget = Math.min(budget, Math.max(1, timers.nextNs - now));
+        budget = Math.min(budget, Math.max(1, Math.min(timers.nextNs - now, TICK_NS - (now % TICK_NS))));
         this.setClockBase(state, now - state.retired);
       }
       const before = state.retired;
@@ -249,6 +259,7 @@ export class Host {
       stats.exits.counts[exit]!++;
       clock.advance(retired);
       left -= retired;
+      if (exit !== Exit.Budget || !clock.virtual || clock.nowNs() % TICK_NS < retired) vcpu.stirred = true;
       if (exit !== Exit.Budget) {
         // What the hypervisor does for a guest is part of its turn: one that faults without end, or issues nothing but
         // long hypercalls, gives way as soon as one that computes.

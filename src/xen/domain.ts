@@ -12,6 +12,7 @@ import type { Maddr } from '../machine/memory.ts';
 import { PAGE_SIZE } from '../machine/memory.ts';
 import { CpuidPolicy } from './cpuid.ts';
 import type { HypercallTable } from './hypercalls/dispatch.ts';
+import { cancelWatchdogs } from './lifecycle.ts';
 import type { DomainMemory, EventChannels, GrantTable } from './parts.ts';
 import { XenVcpu } from './vcpu.ts';
 
@@ -73,6 +74,7 @@ export class XenDomain extends Domain {
   }
 
   protected override release(): void {
+    cancelWatchdogs(this);
     for (const vcpu of this.vcpus) vcpu.time?.release();
     this.grants?.release();
     this.events?.release();

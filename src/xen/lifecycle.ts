@@ -96,3 +96,10 @@ export function setWatchdog(domain: XenDomain, id: number, timeoutSeconds: numbe
   }
   return 0;
 }
+
+/** When the domain is destroyed: a watchdog that still waits would keep it in memory, and the loop waiting. */
+export function cancelWatchdogs(domain: XenDomain): void {
+  const { watchdogs } = lifeOf(domain);
+  for (const timer of watchdogs) if (timer !== undefined) domain.host.timers.cancel(timer);
+  watchdogs.fill(undefined);
+}

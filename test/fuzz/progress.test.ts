@@ -40,7 +40,7 @@ describe('progress', () => {
     arena.spawn();
     const { vcpu, host } = arena;
     const { guest, state } = vcpu;
-    // again: mov ecx, r10 … are set below; syscall; jmp again
+    // again: mov rax, r15; syscall; jmp again
     guest.writeBytes(CODE, Uint8Array.of(0x4c, 0x89, 0xf8, 0x0f, 0x05, 0xeb, 0xf9));
     // Requests that do nothing, by the million: MMUEXT_TLB_FLUSH_LOCAL.
     for (let at = 0; at < PAGE_SIZE * 4; at += 24) {

@@ -61,7 +61,7 @@ export class Arena {
   private readonly bystanderSum: number;
   private readonly freeBefore: number;
 
-  private constructor(engine: Engine) {
+  private constructor(engine: Engine, sliceInstructions: number) {
     this.engine = engine;
     engine.memory.fill(0, 0, FRAMES * PAGE_SIZE);
     engine.codeCache.flush();
@@ -71,6 +71,7 @@ export class Arena {
       memory: engine.memory,
       processor: engine,
       clock: new VirtualClock(),
+      sliceInstructions,
       surroundings: { monotonicNs: () => 0, giveWay: () => Promise.resolve(), after: () => () => {} },
     });
     this.table = frameTableOf(this.host);
@@ -86,8 +87,9 @@ export class Arena {
     this.freeBefore = this.host.frames.available;
   }
 
-  static async create(): Promise<Arena> {
-    return new Arena(await sharedEngine());
+  /** `sliceInstructions`: the turn of a vCPU. */
+  static async create(sliceInstructions = 100_000): Promise<Arena> {
+    return new Arena(await sharedEngine(), sliceInstructions);
   }
 
   private build(name: string, vcpus = 1): BuiltDomain {
