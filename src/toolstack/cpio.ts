@@ -9,6 +9,7 @@
  *
  * What is written depends on the entries alone: sorted, owned by root, dated 1970. Same entries, same bytes.
  */
+import { quoted } from './quoted.ts';
 
 /** Types of files, the upper bits of a mode (sys/stat.h). */
 export const fileTypes = {
@@ -109,7 +110,7 @@ function checkPath(path: string): string {
     path === trailerPath ||
     path.includes('\0')
   ) {
-    throw new CpioError(`bad path in an archive: "${path}", expected names joined by single slashes`);
+    throw new CpioError(`bad path in an archive: ${quoted(path)}, expected names joined by single slashes`);
   }
   return path;
 }
@@ -120,7 +121,9 @@ function addParents(byPath: Map<string, CpioEntry>, path: string): void {
     const entry = byPath.get(parent);
     if (entry === undefined) byPath.set(parent, cpio.directory(parent));
     else if (typeOf(entry) !== fileTypes.directory) {
-      throw new CpioError(`bad path in an archive: "${path}", but "${parent}" is not a directory`);
+      throw new CpioError(
+        `bad path in an archive: ${quoted(path)}, but ${quoted(parent)} is not a directory`,
+      );
     }
   }
 }
@@ -133,7 +136,7 @@ export function typeOf({ mode }: Pick<CpioEntry, 'mode'>): number {
 /** One member's bytes: header with path, and data, each with its padding. */
 function member(entry: CpioEntry, ino: number): Uint8Array[] {
   const data = entry.data ?? new Uint8Array();
-  if (data.length > 0xffffffff) throw new CpioError(`too large for an archive: "${entry.path}"`);
+  if (data.length > 0xffffffff) throw new CpioError(`too large for an archive: ${quoted(entry.path)}`);
   const path = new TextEncoder().encode(`${entry.path}\0`);
   const fields: Fields = {
     ...noFields,
@@ -173,7 +176,7 @@ export function readCpio(archive: Uint8Array): CpioEntry[] {
     const { fields, path, dataAt } = readHeader(archive, at);
     if (path === trailerPath) return entries;
     const dataEnd = dataAt + fields.filesize;
-    if (dataEnd > archive.length) throw new CpioError(`truncated archive: "${path}" does not end`);
+    if (dataEnd > archive.length) throw new CpioError(`truncated archive: ${quoted(path)} does not end`);
     const isDevice = typeOf(fields) === fileTypes.character || typeOf(fields) === fileTypes.block;
     entries.push({
       path,

@@ -6,6 +6,7 @@ import type { CrashReport, Word64 } from '../hypervisor/crash-report.ts';
 import type { Gva } from '../machine/memory.ts';
 import { digits, hex, hex64, hexWord } from './hex.ts';
 import type { SymbolTable } from './images/index.ts';
+import { printable } from './quoted.ts';
 import { argumentsText, resultText } from './trace-text.ts';
 
 /** One decoded instruction. */
@@ -133,7 +134,7 @@ function hypercallLines({ hypercalls }: CrashReport): string[] {
 /** ` <name+0x12>`, or nothing. */
 function symbolText(symbols: SymbolTable | undefined, address: Gva): string {
   const place = symbols?.nearest(address);
-  return place === undefined ? '' : ` <${place.name}+${hex(place.offset)}>`;
+  return place === undefined ? '' : ` <${printable(place.name)}+${hex(place.offset)}>`;
 }
 
 function toNumber({ low, high }: Word64): Gva {

@@ -4,6 +4,7 @@
  * Each key that we take stands in one table with its check. A key of xl's that is not supported yet, or a value of one,
  * is an error that names it: a guest that silently lacks its disk helps nobody.
  */
+import { quoted, quotedValue } from '../quoted.ts';
 import { ConfigError } from './error.ts';
 import type { XlSetting, XlSettings, XlValue } from './xl-syntax.ts';
 
@@ -80,7 +81,7 @@ class Reader {
     if (setting === undefined) return undefined;
     const value = check(setting.value);
     if (value === undefined) {
-      throw settingError(setting, `expected ${expected}, found ${JSON.stringify(setting.value)}`);
+      throw settingError(setting, `expected ${expected}, found ${quotedValue(setting.value)}`);
     }
     return value;
   }
@@ -125,10 +126,7 @@ export function readDomainConfig(...layers: readonly XlSettings[]): DomainConfig
   if (vcpus > 1) throw reader.error('vcpus', `${vcpus} vCPUs are not supported yet; expected 1`);
   const name = reader.text('name') ?? DEFAULT_NAME;
   if (!/^[\w.:+-]+$/.test(name)) {
-    throw reader.error(
-      'name',
-      `expected letters, digits and any of _.:+- in it, found ${JSON.stringify(name)}`,
-    );
+    throw reader.error('name', `expected letters, digits and any of _.:+- in it, found ${quoted(name)}`);
   }
   return {
     name,
@@ -177,7 +175,7 @@ function readCommandLine(reader: Reader): string {
 function readUuid(reader: Reader): string | undefined {
   const uuid = reader.text('uuid')?.toLowerCase();
   if (uuid !== undefined && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uuid)) {
-    throw reader.error('uuid', `expected 8-4-4-4-12 hexadecimal digits, found ${JSON.stringify(uuid)}`);
+    throw reader.error('uuid', `expected 8-4-4-4-12 hexadecimal digits, found ${quoted(uuid)}`);
   }
   return uuid;
 }
@@ -188,7 +186,7 @@ function readAction(reader: Reader, key: string): ExitAction | undefined {
   const known = EXIT_ACTIONS.find((choice) => choice === action);
   if (known !== undefined) return known;
   const later = ['rename-restart', 'coredump-destroy', 'coredump-restart', 'soft-reset'].includes(action);
-  const problem = later ? `"${action}" is not supported yet` : `there is no action ${JSON.stringify(action)}`;
+  const problem = later ? `"${action}" is not supported yet` : `there is no action ${quoted(action)}`;
   throw reader.error(key, `${problem}; expected ${list(EXIT_ACTIONS)}`);
 }
 

@@ -11,6 +11,7 @@
  *
  * A backslash at the end of a line continues it. What the keys mean is the business of `domain-config.ts`.
  */
+import { quoted } from '../quoted.ts';
 import { ConfigError } from './error.ts';
 
 export type XlValue = string | number | readonly XlValue[];
@@ -85,11 +86,11 @@ function tokenize(text: string, file: string): Token[] {
 
 function unexpected(rest: string): string {
   if (/^["']/.test(rest)) return 'a string is not closed before the end of its line';
-  return `unexpected ${JSON.stringify(/^\S*/.exec(rest)![0].slice(0, 20) || rest[0])}`;
+  return `unexpected ${quoted(/^\S*/.exec(rest)![0].slice(0, 20) || rest[0]!)}`;
 }
 
-function unquote(quoted: string): string {
-  return quoted.slice(1, -1).replace(/\\(.)/g, (_, escaped: string) => ESCAPES[escaped] ?? escaped);
+function unquote(literal: string): string {
+  return literal.slice(1, -1).replace(/\\(.)/g, (_, escaped: string) => ESCAPES[escaped] ?? escaped);
 }
 
 class Parser {
@@ -174,7 +175,7 @@ class Parser {
 
   private error(expected: string): ConfigError {
     const { kind, text, line } = this.peek();
-    const found = kind === 'string' ? JSON.stringify(text) : text;
+    const found = kind === 'string' ? quoted(text) : text;
     return new ConfigError(`${this.file}:${line}`, `expected ${expected}, found ${found}`);
   }
 }

@@ -5,6 +5,7 @@
 
 import * as features from '../../abi/xen/numbers/features.ts';
 import type { Gva } from '../../machine/memory.ts';
+import { quoted } from '../quoted.ts';
 import type { ImageReader } from './reader.ts';
 
 /**
@@ -105,7 +106,7 @@ export function addFeatures(to: XenStatements, text: string, reader: ImageReader
       to.supportedFeatures = (to.supportedFeatures | (1 << bit)) >>> 0;
       if (required) to.requiredFeatures = (to.requiredFeatures | (1 << bit)) >>> 0;
     } else if (required) {
-      throw reader.error(`requires the feature "${name}", which Xen does not know`);
+      throw reader.error(`requires the feature ${quoted(name)}, which Xen does not know`);
     }
   }
 }

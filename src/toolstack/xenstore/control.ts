@@ -4,6 +4,7 @@
  * a process.
  */
 
+import { quoted } from '../quoted.ts';
 import type { Account, Quota } from './quota.ts';
 import { decodeNumber, XenstoreError } from './wire.ts';
 
@@ -42,7 +43,7 @@ type Command = (host: ControlHost, parameters: readonly string[]) => string;
  */
 export function runControl(host: ControlHost, command: string, parameters: readonly string[]): string {
   const entry = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
-  if (!entry) throw new XenstoreError('EINVAL', `"${command}" is no control command`);
+  if (!entry) throw new XenstoreError('EINVAL', `${quoted(command)} is no control command`);
   return entry[1](host, parameters);
 }
 

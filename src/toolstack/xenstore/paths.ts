@@ -4,7 +4,7 @@
  * A path starts with a slash, has no empty part and no slash at its end, and uses letters, digits and `- / _
  * @` (docs/misc/xenstore.txt). A path that starts with `@` names a special event and is no node.
  */
-
+import { quoted } from '../quoted.ts';
 import { ABSOLUTE_PATH_MAX, XenstoreError } from './wire.ts';
 
 const LEGAL = /^\/(?:[-A-Za-z0-9_@]+(?:\/[-A-Za-z0-9_@]+)*)?$/;
@@ -29,7 +29,7 @@ export function checkPath(path: string, pathLength: number): void {
   if (path.length > prefix + pathLength || path.length > ABSOLUTE_PATH_MAX) {
     throw new XenstoreError('EINVAL', `a path of ${path.length} bytes is longer than allowed`);
   }
-  if (!LEGAL.test(path)) throw new XenstoreError('EINVAL', `"${path}" is no legal path`);
+  if (!LEGAL.test(path)) throw new XenstoreError('EINVAL', `${quoted(path)} is no legal path`);
 }
 
 /** The parent of a legal path; the root is its own parent. */

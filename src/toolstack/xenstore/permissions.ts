@@ -7,6 +7,7 @@
  * for another (SET_TARGET) also has what its target has.
  */
 
+import { quoted } from '../quoted.ts';
 import { XenstoreError } from './wire.ts';
 
 export const Access = { NONE: 0, READ: 1, WRITE: 2, OWNER: 4 } as const;
@@ -50,7 +51,7 @@ export function parsePermissions(texts: readonly string[]): Permission[] {
     const match = /^([nrwb])(0x[0-9a-fA-F]{1,4}|\d{1,5})$/.exec(text);
     const domid = Number(match?.[2]);
     if (!match || domid > 0xffff)
-      throw new XenstoreError('EINVAL', `"${text}" is no permission such as n0 or r5`);
+      throw new XenstoreError('EINVAL', `${quoted(text)} is no permission such as n0 or r5`);
     return { domid, access: LETTERS.indexOf(match[1] as (typeof LETTERS)[number]) };
   });
 }

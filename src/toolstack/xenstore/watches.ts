@@ -8,6 +8,7 @@
  * (docs/misc/xenstore.txt, WATCH).
  */
 
+import { quoted } from '../quoted.ts';
 import { canonicalPath, checkPath, domainPath, levelsBelow } from './paths.ts';
 import type { Account, Quota } from './quota.ts';
 import { RELATIVE_PATH_MAX, XenstoreError } from './wire.ts';
@@ -50,7 +51,7 @@ export class WatchList {
     if (!path.startsWith('@')) checkPath(watch.path, quota.pathLength);
     else if (path.length > RELATIVE_PATH_MAX) throw new XenstoreError('EINVAL', 'a special path is too long');
     if (this.find(watch.path, token) >= 0)
-      throw new XenstoreError('EEXIST', `${path} is watched with this token already`);
+      throw new XenstoreError('EEXIST', `${quoted(path)} is watched with this token already`);
     if (!owner.privileged && owner.account.watches >= quota.watches) {
       throw new XenstoreError('E2BIG', `domain ${owner.domid} may have at most ${quota.watches} watches`);
     }
@@ -66,7 +67,7 @@ export class WatchList {
   /** Raises ENOENT if there is no such watch. */
   remove(path: string, token: string): void {
     const index = this.find(canonicalPath(path, this.owner.domid), token);
-    if (index < 0) throw new XenstoreError('ENOENT', `${path} is not watched with this token`);
+    if (index < 0) throw new XenstoreError('ENOENT', `${quoted(path)} is not watched with this token`);
     this.release(this.watches.splice(index, 1));
   }
 

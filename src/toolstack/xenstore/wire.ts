@@ -9,6 +9,7 @@
  * Strings are bytes: each byte becomes the character of the same number and back, so a token or a leaf name
  * survives whatever it holds. Values stay bytes.
  */
+import { quoted } from '../quoted.ts';
 
 export const MessageType = {
   CONTROL: 0,
@@ -195,6 +196,6 @@ export function decodeOneString(payload: Uint8Array): string {
 export function decodeNumber(text: string, limit: number): number {
   const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
   if (!(value <= limit))
-    throw new XenstoreError('EINVAL', `expected a number from 0 to ${limit}, found "${text}"`);
+    throw new XenstoreError('EINVAL', `expected a number from 0 to ${limit}, found ${quoted(text)}`);
   return value;
 }

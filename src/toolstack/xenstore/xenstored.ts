@@ -8,6 +8,7 @@
  * expires: an event that does not fit is dropped at once.
  */
 
+import { quoted } from '../quoted.ts';
 import type { Notify, SharedPage } from '../shared-page.ts';
 import { XenstoreClient } from './client.ts';
 import { Connection, Outstanding } from './connection.ts';
@@ -182,7 +183,7 @@ export class Xenstored {
 
   setSpecialPermissions(request: Request, path: string, permissions: readonly Permission[]): void {
     const event = SPECIAL_EVENTS.find((name) => name === path);
-    if (!event) throw new XenstoreError('EINVAL', `there is no event ${path}`);
+    if (!event) throw new XenstoreError('EINVAL', `there is no event ${quoted(path)}`);
     const checked = checkPermissions(request, permissions);
     if ((accessOf(request.actor, this.special.get(event)!) & Access.OWNER) === 0) {
       throw new XenstoreError('EACCES', `domain ${request.actor.domid} does not own ${path}`);
