@@ -318,6 +318,7 @@ test('a kernel that asks for what no Xen domU can give is refused', async () => 
   const features = (desc: string) => ({ notes: withNotes({ type: elfnote.XEN_ELFNOTE_FEATURES, desc }) });
   await refuses(features('!dom0'), /runs only as the initial domain/);
   await refuses(features('!telepathy'), /requires the feature "telepathy"/);
+  await refuses(features('!a\n\x1b[2Jb'), /requires the feature "a\\n\\u001b\[2Jb"/);
   await refuses({ width: 32 }, /32-bit kernel without PAE/);
   assert.equal((await load(features('telepathy|dom0'))).info.supportedFeatures, 1 << 11);
 });
@@ -329,6 +330,8 @@ test('addresses that contradict each other are refused', async () => {
   await refuses(note(elfnote.XEN_ELFNOTE_INIT_P2M, 0x1010), /INIT_P2M 0x1010 lies inside the image/);
   await refuses(note(elfnote.XEN_ELFNOTE_INIT_P2M, 2 ** 50), /INIT_P2M .* is not an address/);
   await refuses(note(elfnote.XEN_ELFNOTE_VIRT_BASE, -0x1080), /not an address range of 64 bits/);
+  // The image begins at 0: the end of the address space, where VIRT_BASE is, comes after it.
+  await refuses(note(elfnote.XEN_ELFNOTE_VIRT_BASE, -0x1000), /below its VIRT_BASE 0xfffffffffffff000/);
   await refuses({ physical: 2 ** 50 }, /not an address range of 64 bits/);
   await refuses({ memorySize: 2 }, /larger in the file than in memory/);
   await refuses({ memorySize: 2 ** 40 }, /wants \d+ bytes of memory/);

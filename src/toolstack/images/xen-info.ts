@@ -8,6 +8,7 @@
 
 import { XENFEAT_dom0 } from '../../abi/xen/numbers/features.ts';
 import type { Gva } from '../../machine/memory.ts';
+import { quoted } from '../quoted.ts';
 import { type BsdSymbols, bsdSymbols } from './bsd-symbols.ts';
 import { type Elf, programTypes } from './elf.ts';
 import { readGuestInfo } from './guest-info.ts';
@@ -76,11 +77,11 @@ function checkOrigin(statements: XenStatements, width: 32 | 64, reader: ImageRea
   }
   if (!loader.startsWith('generic') && !guestOs.startsWith('linux')) {
     throw reader.error(
-      `not a Xen PV kernel: its loader is "${loader}" and its OS "${guestOs}", expected "generic" or "linux"`,
+      `not a Xen PV kernel: its loader is ${quoted(loader)} and its OS ${quoted(guestOs)}, expected "generic" or "linux"`,
     );
   }
   if (!xenVersion.startsWith('xen-3.0')) {
-    throw reader.error(`not a Xen PV kernel: made for "${xenVersion}", expected "xen-3.0"`);
+    throw reader.error(`not a Xen PV kernel: made for ${quoted(xenVersion)}, expected "xen-3.0"`);
   }
   if (requiredFeatures & (1 << XENFEAT_dom0)) {
     throw reader.error('runs only as the initial domain (it requires the feature "dom0")');
@@ -118,7 +119,8 @@ function checkAddresses(info: XenImageInfo, reader: ImageReader): void {
       `corrupt: the image would lie at ${range}, which is not an address range of ${width} bits`,
     );
   }
-  if (virtStart > virtEnd || virtBase > virtStart) {
+  // Both in one half: as unsigned numbers, which they are, negative ones are the larger.
+  if (virtStart > virtEnd || virtBase > virtStart || virtBase < 0 !== virtStart < 0) {
     throw reader.error(`corrupt: the image would lie at ${range}, below its VIRT_BASE ${hex(virtBase)}`);
   }
   if (entry < virtStart || entry > virtEnd) {

@@ -36,7 +36,7 @@ import { updateWallClock, VcpuClock, VIRTUAL_EPOCH_SECONDS } from '../time.ts';
 import { applyVcpuContext, VCPU_CONTEXT_BYTES } from '../vcpu-context.ts';
 import { DomainBuildError, TooLittleMemoryError } from './errors.ts';
 import { PAGING_X86_64 } from './mappings.ts';
-import { writePageTables } from './page-tables.ts';
+import { frameAt, writePageTables } from './page-tables.ts';
 import { type DomainPlan, leastMebibytes, type PlanRequest, planDomain } from './plan.ts';
 import { encodeCommandLine, initSharedInfo, type Ring, vcpuInfoSlot, writeStartInfo } from './start-info.ts';
 
@@ -213,15 +213,15 @@ function furnish(
   events.onRaise = (port, vcpuId) => {
     if (host.trace.events) host.trace.sink.event(domain.vcpus[vcpuId], `port ${port} pending`);
   };
-  const xenstore = { mfn: p2m[plan.xenstore.pfn]!, port: events.allocUnbound(HOST_DOMAIN) };
-  const console = { mfn: p2m[plan.console.pfn]!, port: events.allocUnbound(HOST_DOMAIN) };
+  const xenstore = { mfn: frameAt(p2m, plan.xenstore.pfn), port: events.allocUnbound(HOST_DOMAIN) };
+  const console = { mfn: frameAt(p2m, plan.console.pfn), port: events.allocUnbound(HOST_DOMAIN) };
 
   const grants = new GrantTable(mm, config.maxGrantFrames ?? DEFAULT_MAX_FRAMES);
   domain.grants = grants;
   grants.permit(GNTTAB_RESERVED_CONSOLE, HOST_DOMAIN, console.mfn);
   grants.permit(GNTTAB_RESERVED_XENSTORE, HOST_DOMAIN, xenstore.mfn);
 
-  writeStartInfo(memory, p2m[plan.startInfo.pfn]!, {
+  writeStartInfo(memory, frameAt(p2m, plan.startInfo.pfn), {
     plan,
     pages,
     sharedInfo: domain.sharedInfo,
@@ -293,7 +293,7 @@ class Loader {
     for (let done = 0; done < bytes.length; ) {
       const offset = at % PAGE_SIZE;
       const count = Math.min(bytes.length - done, PAGE_SIZE - offset);
-      const mfn = this.p2m[(at - offset) / PAGE_SIZE]!;
+      const mfn = frameAt(this.p2m, (at - offset) / PAGE_SIZE);
       memory.writeBytes(mfn * PAGE_SIZE + offset, bytes.subarray(done, done + count));
       done += count;
       at += count;
@@ -316,7 +316,7 @@ function storeHypercallPage(host: Host, { kernel }: DomainConfig, plan: DomainPl
   if (pfn < plan.kernel.pfn || pfn >= plan.kernel.pfn + plan.kernel.pages) {
     throw new DomainBuildError(`${kernel.name}: its hypercall page lies outside the kernel`);
   }
-  writeHypercallPage(host.memory, p2m[pfn]!, true);
+  writeHypercallPage(host.memory, frameAt(p2m, pfn), true);
 }
 
 function startClocks(domain: XenDomain, { wallClock }: DomainConfig): void {
@@ -339,7 +339,7 @@ function startVcpu(
   plan: DomainPlan,
   p2m: Uint32Array,
 ): void {
-  const root: Mfn = p2m[plan.pageTables.pfn]!;
+  const root: Mfn = frameAt(p2m, plan.pageTables.pfn);
   expectOkay('pinning the initial page tables', mm.pinTable(root, PAGING_X86_64.levels));
   const bytes = new Uint8Array(VCPU_CONTEXT_BYTES);
   const context = new StructureView(vcpu_guest_context.x64, memoryOf(new DataView(bytes.buffer)), 0);

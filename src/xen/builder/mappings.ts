@@ -12,6 +12,8 @@
  */
 import type { Gva, Pfn } from '../../machine/memory.ts';
 import { PAGE_SIZE } from '../../machine/memory.ts';
+import { formatGva } from '../../machine/x86/guest-memory.ts';
+import { ROOT_PAGETABLE_FIRST_XEN_SLOT, ROOT_PAGETABLE_LAST_XEN_SLOT } from '../mm/page-info.ts';
 import { DomainBuildError, TooLittleMemoryError } from './errors.ts';
 
 /** The paging structure of one kind of domain. A 32-bit one has three levels; its tables are not built yet. */
@@ -20,9 +22,20 @@ export interface PagingShape {
   /** Bits of a virtual address that are translated. */
   readonly addressBits: number;
   readonly entriesPerTable: number;
+  /** What a guest may map: pieces of the address space, each from its first address to past its last. */
+  readonly guestRanges: readonly (readonly [from: Gva, end: Gva])[];
 }
 
-export const PAGING_X86_64: PagingShape = { levels: 4, addressBits: 48, entriesPerTable: 512 };
+/** The lower half, and the upper one above the slots of the root that are Xen's. */
+export const PAGING_X86_64: PagingShape = {
+  levels: 4,
+  addressBits: 48,
+  entriesPerTable: 512,
+  guestRanges: [
+    [0, 2 ** 47],
+    [-(2 ** 47) + (ROOT_PAGETABLE_LAST_XEN_SLOT + 1 - ROOT_PAGETABLE_FIRST_XEN_SLOT) * 2 ** 39, 0],
+  ],
+};
 
 /** The tables of one level of a mapping: index 0 of `Mapping.levels` is level 1. */
 export interface MappingLevel {
@@ -58,7 +71,8 @@ export function bytesPerEntry(shape: PagingShape, level: number): number {
 
 /**
  * Plans the mapping of [from, to] (inclusive) onto the frames from `pfn` on, with its tables from `tablesPfn` on.
- * `earlier` are the mappings planned before; `pages` is what the domain has.
+ * `earlier` are the mappings planned before; `pages` is what the domain has. Raises TooLittleMemoryError, or
+ * DomainBuildError if the addresses are not a guest's to map or belong to an earlier mapping.
  */
 export function planMapping(
   shape: PagingShape,
@@ -69,6 +83,11 @@ export function planMapping(
   tablesPfn: Pfn,
   pages: number,
 ): Mapping {
+  if (!shape.guestRanges.some(([first, end]) => from >= first && to < end)) {
+    throw new DomainBuildError(
+      `expected addresses that a guest may map, found ${formatGva(from)} to ${formatGva(to)}`,
+    );
+  }
   if (pfn + Math.floor((to - from) / PAGE_SIZE) >= pages) {
     throw new TooLittleMemoryError(`the initial mapping needs more than the domain's ${pages} pages`);
   }

@@ -5,6 +5,7 @@
 import { PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_USER, PTE_WRITE } from '../../machine/layout.ts';
 import type { MachineMemory, Mfn, Pfn } from '../../machine/memory.ts';
 import { PAGE_SIZE } from '../../machine/memory.ts';
+import { DomainBuildError } from './errors.ts';
 import { bytesPerEntry, type Mapping, type PagingShape } from './mappings.ts';
 
 const ENTRY_BYTES = 8;
@@ -35,13 +36,22 @@ export function writePageTables(
         const last = Math.floor((to - tables.from) / span);
         let pfn = below.pfn + Math.floor((from - below.from) / span);
         for (; slot <= last; slot++, pfn++) {
-          const table = p2m[tables.pfn + Math.floor(slot / shape.entriesPerTable)]!;
+          const table = frameAt(p2m, tables.pfn + Math.floor(slot / shape.entriesPerTable));
           const flags = level > 1 ? TABLE_FLAGS : pageFlags(shape, mappings, pfn);
-          writeEntry(memory, table, slot % shape.entriesPerTable, p2m[pfn]!, flags);
+          writeEntry(memory, table, slot % shape.entriesPerTable, frameAt(p2m, pfn), flags);
         }
       }
     }
   }
+}
+
+/** The machine frame of the domain's frame `pfn`. Raises DomainBuildError if the domain has no such frame. */
+export function frameAt(p2m: Uint32Array, pfn: Pfn): Mfn {
+  const mfn = p2m[pfn];
+  if (mfn === undefined) {
+    throw new DomainBuildError(`expected a frame below the domain's ${p2m.length} pages, found ${pfn}`);
+  }
+  return mfn;
 }
 
 /** Page tables appear in the guest's address space too, but never writable. */

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { MachineMemory, PAGE_SIZE } from '../../machine/memory.ts';
 import { DomainBuildError, TooLittleMemoryError } from './errors.ts';
 import { PAGING_X86_64, planMapping, translatedBits } from './mappings.ts';
-import { writePageTables } from './page-tables.ts';
+import { frameAt, writePageTables } from './page-tables.ts';
 import { leastMebibytes, type PlanRequest, planDomain } from './plan.ts';
 
 const MIB = 1 << 20;
@@ -114,6 +114,28 @@ describe('a domain that is too small', () => {
   });
 });
 
+describe('addresses that are not for a guest to map', () => {
+  const refuses = (request: Partial<PlanRequest>) =>
+    assert.throws(() => planDomain({ ...LINUX, initP2m: undefined, ...request }), /that a guest may map/);
+  const kernelAt = (virtBase: number) => ({
+    virtBase,
+    kernelStart: virtBase + 0x1000,
+    kernelEnd: virtBase + 0x3000,
+  });
+
+  it('are refused for the kernel: from one half to the other, none of the two, the hypervisor', () => {
+    for (const virtBase of [-MIB / 2, 2 ** 47 - MIB / 2, 2 ** 47, -(2 ** 47) - 4096, -(2 ** 47)]) {
+      refuses(kernelAt(virtBase));
+    }
+    refuses(kernelAt(-(2 ** 47) + 2 ** 43 - MIB / 2));
+    planDomain({ ...LINUX, initP2m: undefined, ...kernelAt(-(2 ** 47) + 2 ** 43) });
+  });
+
+  it('are refused for the list of frames', () => {
+    for (const initP2m of [2 ** 47 - 4096, -(2 ** 47), -(2 ** 47) + 2 ** 43 - 4096]) refuses({ initP2m });
+  });
+});
+
 describe('a second mapping', () => {
   const first = () => planMapping(PAGING_X86_64, [], 0, 4 * MIB - 1, 0, 100, 65536);
   const tables = (from: number, to: number) =>
@@ -133,6 +155,13 @@ describe('a second mapping', () => {
 });
 
 describe('the page tables', () => {
+  it('never have an entry for a frame that the domain does not have', () => {
+    assert.equal(frameAt(Uint32Array.of(7, 9), 1), 9);
+    for (const pfn of [2, -1, 0.5, Number.NaN]) {
+      assert.throws(() => frameAt(Uint32Array.of(7, 9), pfn), DomainBuildError);
+    }
+  });
+
   /** Walks the tables and returns the frame number (of the domain) and the flags, or undefined. */
   function walk(
     memory: MachineMemory,

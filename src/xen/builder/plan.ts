@@ -179,12 +179,17 @@ export function leastMebibytes(request: PlanRequest, limitMib = 1 << 20): number
       planDomain({ ...request, pages: mib * 256 });
       return true;
     } catch (error) {
-      if (error instanceof TooLittleMemoryError) return false;
+      // Too much does not fit either, where the list of frames outgrows the addresses above the kernel.
+      if (error instanceof DomainBuildError) return false;
       throw error;
     }
   };
-  if (!fits(limitMib)) return undefined;
-  let [low, high] = [0, limitMib];
+  let high = 1;
+  while (!fits(high)) {
+    if (high >= limitMib) return undefined;
+    high = Math.min(high * 2, limitMib);
+  }
+  let low = Math.floor(high / 2);
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);
     if (fits(middle)) high = middle;
