@@ -43,6 +43,8 @@ export class XenstoreRing {
   private readonly input = new Uint8Array(RING_BYTES);
   private readonly output = new Uint8Array(RING_BYTES);
   private polling = false;
+  /** Bytes that may still be read before the guest kicks again. */
+  private budget = 0;
 
   /** Attaches a connection to a page. The ring is empty afterwards, whatever was in it. */
   constructor(connection: Connection, page: SharedPage, notify: Notify) {
@@ -50,7 +52,7 @@ export class XenstoreRing {
     this.page = page;
     this.notify = notify;
     connection.onOutput = () => this.flush();
-    connection.onInput = () => this.poll();
+    connection.onInput = () => this.serve();
     connection.onFault = (fault) => page.write32(RingOffset.ERROR, fault);
     page.write32(
       RingOffset.SERVER_FEATURES,
@@ -60,9 +62,15 @@ export class XenstoreRing {
   }
 
   /**
-   * To be called when the guest kicks its event channel. Handles what is in the ring, at most one ring full.
+   * To be called when the guest kicks its event channel. Handles what is in the ring, at most one ring full, even if
+   * the connection stalls on the way and goes on later: a guest that puts more in meanwhile has to kick again.
    */
   poll(): void {
+    this.budget = RING_BYTES;
+    this.serve();
+  }
+
+  private serve(): void {
     if (this.polling) return;
     this.polling = true;
     try {
@@ -77,22 +85,23 @@ export class XenstoreRing {
   private read(): void {
     const { page, connection } = this;
     const { epoch } = connection;
-    let budget = RING_BYTES;
-    while (connection.isOpen && budget > 0) {
+    let moved = false;
+    while (connection.isOpen && this.budget > 0) {
       const consumer = page.read32(RingOffset.REQ_CONS) >>> 0;
       const used = (page.read32(RingOffset.REQ_PROD) - consumer) >>> 0;
       if (used > RING_BYTES) connection.fail(ConnectionFault.RINGIDX);
       if (used === 0 || !connection.isOpen) break;
       const start = consumer % RING_BYTES;
-      const bytes = this.input.subarray(0, Math.min(used, RING_BYTES - start, budget));
+      const bytes = this.input.subarray(0, Math.min(used, RING_BYTES - start, this.budget));
       page.readBytes(RingOffset.REQ + start, bytes);
       const taken = connection.receive(bytes);
       // A request may have led to a new introduction of this very domain, which emptied the ring.
       if (taken === 0 || !connection.isOpen || connection.epoch !== epoch) break;
       page.write32(RingOffset.REQ_CONS, consumer + taken);
-      budget -= taken;
+      this.budget -= taken;
+      moved = true;
     }
-    if (budget < RING_BYTES) this.notify();
+    if (moved) this.notify();
   }
 
   private flush(): void {
