@@ -53,7 +53,7 @@ function program(finish: (status: number) => void): Command {
     .option('--abi <NAME>', 'interface that the kernel was built for: xen')
     .option('--timeout <SECONDS>', 'end the guest after so long, with status 124')
     .option('--clock <host|virtual>', 'real time, or time that follows from the instructions executed')
-    .option('--engine <NAME>', 'how to execute guest code: interpreter')
+    .option('--engine <NAME>', 'how to execute guest code: auto (default), interpreter or compiler')
     .option('--no-reboot', 'a guest that reboots ends the run')
     .option('--stats <FILE>', 'write counters and times as JSON')
     .option('--trace <LIST>', 'print what happens: hypercalls,traps,events,page-tables or all')

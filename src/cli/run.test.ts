@@ -368,7 +368,7 @@ describe('the guest of ringone run', () => {
     [['tiny', 'vif=[""]'], {}, 'vif=[""]: not supported yet'],
     [['tiny'], { abi: 'lguest' }, '--abi lguest: expected xen'],
     [['tiny'], { clock: 'sun' }, '--clock sun: expected host or virtual'],
-    [['tiny'], { engine: 'steam' }, '--engine steam: expected interpreter'],
+    [['tiny'], { engine: 'steam' }, '--engine steam: expected auto, interpreter or compiler'],
     [['tiny'], { timeout: '-1' }, '--timeout -1: expected a positive number of seconds'],
     [
       ['tiny'],

@@ -330,7 +330,13 @@ function domainOptions({ config, kernel, kernelName, ramdisk, ramdiskName }: Gue
 function oneOf<T extends string>(option: string, value: string, choices: readonly T[]): T {
   const choice = choices.find((known) => known === value);
   if (choice !== undefined) return choice;
-  throw new UsageError(`${option} ${value}: expected ${choices.join(' or ')}`);
+  throw new UsageError(`${option} ${value}: expected ${alternatives(choices)}`);
+}
+
+/** `a`, `a or b`, `a, b or c`. */
+function alternatives(choices: readonly string[]): string {
+  const last = choices.slice(-1).join();
+  return choices.length < 2 ? last : `${choices.slice(0, -1).join(', ')} or ${last}`;
 }
 
 function positive(option: string, value: string): number {

@@ -38,6 +38,23 @@ export const CPU_FLAGS_OTHER = 0x0a4;
 /** i64; exact whenever the run loop is outside WebAssembly. */
 export const CPU_RIP = 0x0a8;
 
+/**
+ * How compiled code leaves the arithmetic flags, in bits 10–12 of CPU_FLAG_META; everybody else sees kind 0. Operands are
+ * zero-extended from the operand size. CPU_FLAG_RESULT and CPU_FLAG_CARRY then hold:
+ *
+ *     add          a + b, b
+ *     subtract     a, b                  of a − b
+ *     logic        the result, nothing   no carries at all
+ *     increment    a + 1, CF
+ *     decrement    a − 1, CF
+ */
+export const META_KIND_ADD = 0x400;
+export const META_KIND_SUBTRACT = 0x800;
+export const META_KIND_LOGIC = 0xc00;
+export const META_KIND_INCREMENT = 0x1000;
+export const META_KIND_DECREMENT = 0x1400;
+export const META_KIND_MASK = 0x1c00;
+
 /** Address spaces of operands: eight slots of { i64 base; i64 mask of the linear address }. Slot 0 is flat 64-bit. */
 export const CPU_SEG_SLOTS = 0x0b0;
 export const SEG_SLOT_SIZE = 16;
@@ -105,6 +122,11 @@ export const CPU_EXIT_RECORD = 0x2b8;
 export const CPU_RUN_LEFT = 0x2bc;
 export const CPU_RUN_START = 0x2c0;
 
+/** u32: why compiled code came back, an `Exit`. */
+export const CPU_LEAVE = 0x2c4;
+/** u32: 1 while a budget is too short for compiled code: the interpreter then finishes it alone. */
+export const CPU_FINISHING = 0x2c8;
+
 /** x87: control word, status word (without TOP), TOP, tag bits (1 = empty), opcode, last instruction and data pointers. */
 export const CPU_FPU_CONTROL = 0x300; // u16
 export const CPU_FPU_STATUS = 0x302; // u16, TOP kept apart
@@ -162,6 +184,14 @@ export const TLB_ADDEND = 24;
 export const TLB_CODE = 28;
 
 export const CODE_CACHE = 0x800000;
+
+/**
+ * Eight bytes for each record of decoded code, at `heat base + (record >> HEAT_SHIFT)`: once compiled, the number of its
+ * function (u32) and the handler that the record had (u16); and how often a run began there (u16, wraps around).
+ */
+export const HEAT_SHIFT = 2;
+export const HEAT_HANDLER = 4;
+export const HEAT_COUNT = 6;
 
 // ------------------------------------------------------------------ paging
 

@@ -6,7 +6,15 @@
  * Every write to guest frames that comes from outside the engine goes through this class, because a frame may hold code
  * that has been decoded: `onCodeWrite` then tells the engine which lines are stale.
  */
-import { CODE_CACHE, CPU, CPU_SIZE, ENGINE_CODE_LINES, ENGINE_FRAMES, ENGINE_FRAMES_BASE } from './layout.ts';
+import {
+  CODE_CACHE,
+  CPU,
+  CPU_SIZE,
+  ENGINE_CODE_LINES,
+  ENGINE_FRAMES,
+  ENGINE_FRAMES_BASE,
+  HEAT_SHIFT,
+} from './layout.ts';
 
 declare const brand: unique symbol;
 /** A machine frame number: Xen's mfn. */
@@ -47,7 +55,11 @@ export class MachineMemory {
   readonly framesBase: HostAddress;
   readonly codeCache: HostAddress;
   readonly codeCacheBytes: number;
+  /** Base of the heat words of records: see `layout.ts`. */
+  readonly heat: HostAddress;
   private readonly codeLines: number;
+  /** End of the engine's tables; nothing but zeros lies between here and the frames. */
+  readonly tablesEnd: HostAddress;
   /** Called after the bytes at [maddr, maddr + length) changed while some of their 64-byte lines held decoded code. */
   onCodeWrite: (maddr: Maddr, length: number) => void = () => {};
 
@@ -55,9 +67,10 @@ export class MachineMemory {
     this.frames = options.frames;
     this.codeCache = CODE_CACHE;
     this.codeCacheBytes = options.codeCacheBytes ?? 64 * MEBIBYTE;
-    this.codeLines = CODE_CACHE + this.codeCacheBytes;
-    const tables = this.codeLines + this.frames * 8;
-    this.framesBase = Math.ceil(tables / MEBIBYTE) * MEBIBYTE;
+    this.heat = CODE_CACHE + this.codeCacheBytes;
+    this.codeLines = this.heat + (this.heat >>> HEAT_SHIFT);
+    this.tablesEnd = this.codeLines + this.frames * 8;
+    this.framesBase = Math.ceil(this.tablesEnd / MEBIBYTE) * MEBIBYTE;
     const bytes = this.framesBase + this.frames * PAGE_SIZE;
     if (bytes > 65535 * WASM_PAGE) {
       throw new MemoryError(

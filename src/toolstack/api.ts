@@ -4,14 +4,15 @@
  */
 import type { CrashReport } from '../hypervisor/crash-report.ts';
 import type { ShutdownReason } from '../hypervisor/domain.ts';
+import type { EngineKind } from '../machine/x86/engine.ts';
 import type { SymbolTable } from './images/index.ts';
 
 /** Kinds of happenings that can be traced. */
 export const TRACE_KINDS = ['hypercalls', 'traps', 'events', 'page-tables'] as const;
 export type TraceKind = (typeof TRACE_KINDS)[number];
 
-/** Ways to execute guest code. */
-export const ENGINES = ['interpreter'] as const;
+/** Ways to execute guest code, the default first: a guest cannot tell them apart. */
+export const ENGINES = ['auto', 'interpreter', 'compiler'] as const satisfies readonly EngineKind[];
 export type EngineName = (typeof ENGINES)[number];
 
 /** Real time, or time as a function of the instructions executed. */
@@ -29,6 +30,10 @@ export interface HostOptions {
   readonly memoryMib: number;
   /** `host` by default. Under `virtual`, the same inputs give the same run. */
   readonly clock?: ClockName;
+  /**
+   * `auto` by default: code is interpreted, and compiled once it is hot. `compiler` compiles at the first entry, `interpreter`
+   * never.
+   */
   readonly engine?: EngineName;
   readonly trace?: TraceOptions;
   /** Milliseconds since 1970 that a domain's wall clock shows at the host's start; by default now, or 2024-01-01 if the clock is virtual. */

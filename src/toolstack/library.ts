@@ -58,7 +58,7 @@ export class Host {
     });
     const virtual = options.clock === 'virtual';
     const clock: Clock = virtual ? new VirtualClock() : new HostClock(eventLoop.monotonicNs);
-    const processor = await Engine.create(memory);
+    const processor = await Engine.create(memory, { kind: options.engine ?? 'auto' });
     const hypervisor = new Hypervisor({ memory, processor, clock, surroundings: eventLoop });
     if (options.trace !== undefined) trace(hypervisor, options.trace);
     return new Host(hypervisor, options.wallClockMs ?? (virtual ? VIRTUAL_EPOCH_SECONDS * 1000 : Date.now()));

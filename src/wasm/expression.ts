@@ -284,14 +284,15 @@ export function call(
   return node(Kind.Call, target.results[0] ?? I32, target.index, operands);
 }
 
-/** A call through the module's table: `type` is a signature's index, see `ModuleBuilder.signature`. */
+/** A call through a table, by its number: `type` is a signature's index, see `ModuleBuilder.signature`. */
 export function callIndirect(
   type: number,
   result: ValueType,
+  table: number,
   entry: Expression,
   ...operands: Expression[]
 ): Expression {
-  return node(Kind.CallIndirect, result, type, [...operands, entry]);
+  return node(Kind.CallIndirect, result, type, [...operands, entry], table);
 }
 
 const loadOf =

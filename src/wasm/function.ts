@@ -33,6 +33,16 @@ export class FunctionBuilder implements FunctionReference {
   private bound: Local[] = [];
   private depth = 0;
 
+  /** How many blocks, loops and arms are open: code at depth 0 runs whenever the function does. */
+  get nesting(): number {
+    return this.depth;
+  }
+
+  /** Bytes of code so far. */
+  get codeLength(): number {
+    return this.code.length;
+  }
+
   constructor(index: number, parameters: readonly ValueType[], results: readonly ValueType[]) {
     this.index = index;
     this.parameters = parameters;
@@ -73,7 +83,15 @@ export class FunctionBuilder implements FunctionReference {
     return local;
   }
 
+  /** Binds a value to a local that may be set again. */
+  variable(value: Expression): Local {
+    const local = this.local(value.type);
+    this.set(local, value);
+    return local;
+  }
+
   set(local: Local, value: Expression): void {
+    if (local.kind !== Kind.Local) throw new TypeError('a value that is set must be a local');
     if (local.type !== value.type) throw new TypeError('local and value differ in type');
     this.emit(value);
     this.code.byte(0x21);
@@ -255,6 +273,34 @@ export class FunctionBuilder implements FunctionReference {
     this.code.unsigned(target.index);
   }
 
+  /** A tail call through a table. */
+  returnCallIndirect(type: number, table: number, entry: Expression, ...operands: Expression[]): void {
+    for (const operand of operands) this.emit(operand);
+    this.emit(entry);
+    this.code.byte(0x13);
+    this.code.unsigned(type);
+    this.code.unsigned(table);
+  }
+
+  /** A call through a table that gives several results, the first to the first local. */
+  callIndirectInto(
+    results: readonly Local[],
+    type: number,
+    table: number,
+    entry: Expression,
+    ...operands: Expression[]
+  ): void {
+    for (const operand of operands) this.emit(operand);
+    this.emit(entry);
+    this.code.byte(0x11);
+    this.code.unsigned(type);
+    this.code.unsigned(table);
+    for (let i = results.length - 1; i >= 0; i--) {
+      this.code.byte(0x21);
+      this.code.unsigned(results[i]!.code);
+    }
+  }
+
   private emit(e: Expression): void {
     const { code } = this;
     switch (e.kind) {
@@ -289,7 +335,7 @@ export class FunctionBuilder implements FunctionReference {
         for (const operand of e.operands) this.emit(operand);
         code.byte(0x11);
         code.unsigned(e.code);
-        code.byte(0);
+        code.unsigned(e.low);
         return;
       case Kind.Simd:
         for (const operand of e.operands) this.emit(operand);

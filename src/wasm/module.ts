@@ -1,10 +1,13 @@
 /**
- * Puts functions together to a WebAssembly module: imports first, then functions, one imported memory, an optional
- * table of functions. It knows what a translator needs and no more (WebAssembly core specification, section 5.5).
+ * Puts functions together to a WebAssembly module: imports first, then functions, one imported memory, tables
+ * of functions. It knows what a translator needs and no more (WebAssembly core specification, section 5.5).
  */
 import { ByteWriter } from './bytes.ts';
 import type { ValueType } from './expression.ts';
 import { FunctionBuilder, type FunctionReference } from './function.ts';
+
+const FUNCREF = 0x70;
+const UNNUMBERED = -1;
 
 interface Signature {
   readonly parameters: readonly ValueType[];
@@ -17,7 +20,12 @@ export class ModuleBuilder {
   private readonly imports: { module: string; name: string; type: number }[] = [];
   private readonly functions: FunctionBuilder[] = [];
   private readonly exports: { name: string; index: number }[] = [];
+  /** A function was given its number, which depends on the number of imports. */
+  private numbered = false;
   private elements: readonly FunctionReference[] = [];
+  private tableExport: string | undefined;
+  private readonly tableImports: { module: string; name: string; least: number }[] = [];
+  private placed: { table: number; at: number; functions: readonly FunctionReference[] }[] = [];
   private readonly memoryPages: number;
 
   /** `memoryPages`: the least size of the imported memory `env.memory`, in 64 KiB pages. */
@@ -30,9 +38,24 @@ export class ModuleBuilder {
     return this.type(parameters, results);
   }
 
-  /** Gives the module a table that holds these functions from entry 0 on. */
-  table(functions: readonly FunctionReference[]): void {
+  /**
+   * Gives the module a table that holds these functions from entry 0 on, under the name `exported` if given. Imported
+   * tables come first in the numbering; returns the table's number.
+   */
+  table(functions: readonly FunctionReference[], exported?: string): number {
     this.elements = functions;
+    this.tableExport = exported;
+    return this.tableImports.length;
+  }
+
+  /** Imports a table of at least `least` functions; returns its number. All come before a table of the module's own. */
+  importTable(module: string, name: string, least: number): number {
+    return this.tableImports.push({ module, name, least }) - 1;
+  }
+
+  /** Puts functions into an imported table, from entry `at` on, when the module is instantiated. */
+  place(table: number, at: number, functions: readonly FunctionReference[]): void {
+    this.placed.push({ table, at, functions });
   }
 
   private type(parameters: readonly ValueType[], results: readonly ValueType[]): number {
@@ -52,19 +75,38 @@ export class ModuleBuilder {
     parameters: readonly ValueType[],
     results: readonly ValueType[],
   ): FunctionReference {
-    if (this.functions.length > 0) throw new Error(`import ${name} after the first function`);
+    if (this.numbered) throw new Error(`import ${name} after the first function`);
     const index = this.imports.push({ module, name, type: this.type(parameters, results) }) - 1;
     return { index, parameters, results };
   }
 
   function(parameters: readonly ValueType[], results: readonly ValueType[]): FunctionBuilder {
-    const built = new FunctionBuilder(this.imports.length + this.functions.length, parameters, results);
+    this.numbered = true;
+    return this.add(this.imports.length + this.functions.length, parameters, results);
+  }
+
+  /** A function that nothing in the module calls: it can only be placed in a table. More imports may follow. */
+  tableFunction(parameters: readonly ValueType[], results: readonly ValueType[]): FunctionBuilder {
+    return this.add(UNNUMBERED, parameters, results);
+  }
+
+  private add(
+    index: number,
+    parameters: readonly ValueType[],
+    results: readonly ValueType[],
+  ): FunctionBuilder {
+    const built = new FunctionBuilder(index, parameters, results);
     this.functions.push(built);
     return built;
   }
 
   export(name: string, target: FunctionReference): void {
     this.exports.push({ name, index: target.index });
+  }
+
+  private numberOf(f: FunctionReference): number {
+    if (f.index !== UNNUMBERED) return f.index;
+    return this.imports.length + (this.functions as readonly FunctionReference[]).indexOf(f);
   }
 
   finish(): Uint8Array<ArrayBuffer> {
@@ -82,12 +124,20 @@ export class ModuleBuilder {
       }
     });
     section(out, 2, (s) => {
-      s.unsigned(this.imports.length + 1);
+      s.unsigned(this.imports.length + this.tableImports.length + 1);
       for (const { module, name, type } of this.imports) {
         s.name(module);
         s.name(name);
         s.byte(0);
         s.unsigned(type);
+      }
+      for (const { module, name, least } of this.tableImports) {
+        s.name(module);
+        s.name(name);
+        s.byte(1);
+        s.byte(FUNCREF);
+        s.byte(0);
+        s.unsigned(least);
       }
       s.name('env');
       s.name('memory');
@@ -103,29 +153,44 @@ export class ModuleBuilder {
     if (elements.length > 0) {
       section(out, 4, (s) => {
         s.unsigned(1);
-        s.byte(0x70);
+        s.byte(FUNCREF);
         s.byte(1);
         s.unsigned(elements.length);
         s.unsigned(elements.length);
       });
     }
     section(out, 7, (s) => {
-      s.unsigned(this.exports.length);
+      s.unsigned(this.exports.length + (this.tableExport === undefined ? 0 : 1));
+      if (this.tableExport !== undefined) {
+        s.name(this.tableExport);
+        s.byte(1);
+        s.unsigned(this.tableImports.length);
+      }
       for (const { name, index } of this.exports) {
         s.name(name);
         s.byte(0);
         s.unsigned(index);
       }
     });
-    if (elements.length > 0) {
+    const segments = [...this.placed];
+    if (elements.length > 0) segments.push({ table: this.tableImports.length, at: 0, functions: elements });
+    if (segments.length > 0) {
       section(out, 9, (s) => {
-        s.unsigned(1);
-        s.unsigned(0); // active, table 0
-        s.byte(0x41);
-        s.signed(0);
-        s.byte(0x0b);
-        s.unsigned(elements.length);
-        for (const { index } of elements) s.unsigned(index);
+        s.unsigned(segments.length);
+        for (const { table, at, functions } of segments) {
+          if (table === 0)
+            s.unsigned(0); // active, table 0
+          else {
+            s.unsigned(2); // active, table given
+            s.unsigned(table);
+          }
+          s.byte(0x41);
+          s.signed(at);
+          s.byte(0x0b);
+          if (table !== 0) s.byte(0); // of functions
+          s.unsigned(functions.length);
+          for (const f of functions) s.unsigned(this.numberOf(f));
+        }
       });
     }
     section(out, 10, (s) => {

@@ -159,7 +159,7 @@ export class Arena {
   /** Bytes that are not zero between the engine's tables and the first frame, where nothing belongs. */
   private strayMasks(): number {
     const { memory } = this.engine;
-    const from = memory.codeCache + memory.codeCacheBytes + memory.frames * 8;
+    const from = memory.tablesEnd;
     let stray = 0;
     for (let at = from; at < memory.framesBase; at++) if (memory.u8[at] !== 0) stray++;
     return stray;

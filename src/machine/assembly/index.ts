@@ -3,6 +3,7 @@
  */
 
 export * from './crc32';
+export * from './flags';
 export * from './float/sse-approximate';
 export * from './float/sse-arithmetic';
 export * from './float/sse-convert';

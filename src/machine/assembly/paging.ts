@@ -161,13 +161,11 @@ function codeLines(page: i32): i64 {
 function fill(va: i64, access: i32): i32 {
   const page = walk(va, access);
   if (page == 0) return 0;
+  // What is fetched has a tag of its own, which `setCodePage` writes: reads and writes never evict it, nor it them.
+  if (access == FETCH) return page + (<i32>va & 0xfff);
   const entry = load<i32>(CPU + CPU_TLB_BANK) + ((<i32>va >>> 7) & 0x7fe0);
   const tag = va & ~0xfff;
   const addend = page - <i32>tag;
-  if (load<i64>(entry + TLB_READ) != tag || load<i32>(entry + TLB_ADDEND) != addend) {
-    store<i64>(entry + TLB_EXECUTE, TLB_EMPTY);
-    store<i32>(entry + TLB_CODE, 0);
-  }
   store<i64>(entry + TLB_READ, tag);
   store<i32>(entry + TLB_ADDEND, addend);
   store<i64>(entry + TLB_WRITE, walkedWritable && walkedDirty && codeLines(page) == 0 ? tag : TLB_EMPTY);

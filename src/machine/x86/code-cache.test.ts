@@ -8,7 +8,7 @@ import { PAGE_RW, TestMachine } from './testing/machine.ts';
 
 /** Bytes of the code-line masks, which lie behind the arena of decoded code, that are not zero. */
 function strayMasks({ memory }: TestMachine): number {
-  const masks = memory.codeCache + memory.codeCacheBytes + memory.frames * 8;
+  const masks = memory.tablesEnd;
   return memory.u8.subarray(masks, memory.framesBase).filter((byte) => byte !== 0).length;
 }
 

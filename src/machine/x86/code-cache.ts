@@ -9,7 +9,7 @@
  * The lines of a frame that hold decoded bytes are marked in the code-line masks, 64 bytes a bit: a store to another
  * line of the same page costs nothing here.
  */
-import { ENGINE_CODE_LINES, STEP_RECORDS, STEP_RECORDS_SIZE } from '../layout.ts';
+import { ENGINE_CODE_LINES, HEAT_COUNT, HEAT_SHIFT, STEP_RECORDS, STEP_RECORDS_SIZE } from '../layout.ts';
 import type { HostAddress, MachineMemory, Mfn } from '../memory.ts';
 import { PAGE_SIZE } from '../memory.ts';
 import { type Decoder, Decoding } from './decoder.ts';
@@ -37,6 +37,10 @@ export interface CodePage {
   readonly table: HostAddress;
   /** First and one past the last record of each block, in pairs. */
   readonly blocks: number[];
+  /** Counts how often what was decoded was dropped. */
+  version: number;
+  /** Numbers of the compiled functions that begin here. */
+  readonly functions: number[];
   /** Pages whose last instruction ends in this frame. */
   readonly straddlers: Set<CodePage>;
 }
@@ -51,6 +55,7 @@ export class CodeCache {
   private readonly memory: MachineMemory;
   private readonly decoder: Decoder;
   private readonly pages = new Map<number, CodePage>();
+  private readonly byTable = new Map<HostAddress, CodePage>();
   private readonly limit: number;
   private top: number;
   /** Counts flushes and invalidations: a record address is good only within one generation. */
@@ -58,6 +63,8 @@ export class CodeCache {
   /** Called when everything decoded is dropped, and when a frame gets its first decoded line. */
   onFlush: () => void = () => {};
   onFirstCode: (page: HostAddress) => void = () => {};
+  /** Called with the compiled functions of a page whose decoded code is dropped. */
+  onForget: (functions: readonly number[]) => void = () => {};
   /** Instructions decoded, for statistics. */
   decoded = 0;
 
@@ -74,12 +81,18 @@ export class CodeCache {
     let page = this.pages.get(key);
     if (page === undefined) {
       this.reserve(TABLE_SIZE + RUN_LIMIT * 2 * RECORD_SIZE);
-      page = { mfn, long, table: this.top, blocks: [], straddlers: new Set() };
+      page = { mfn, long, table: this.top, blocks: [], version: 0, functions: [], straddlers: new Set() };
       this.memory.u8.fill(0, this.top, this.top + TABLE_SIZE);
       this.top += TABLE_SIZE;
       this.pages.set(key, page);
+      this.byTable.set(page.table, page);
     }
     return page;
+  }
+
+  /** The page whose table lies at an address. */
+  pageOfTable(table: HostAddress): CodePage | undefined {
+    return this.byTable.get(table);
   }
 
   /** Drops everything if `bytes` more would not fit. Returns true if it did. */
@@ -95,8 +108,12 @@ export class CodeCache {
   }
 
   flush(): void {
-    for (const { mfn } of this.pages.values()) this.unmarkLines(mfn);
+    for (const page of this.pages.values()) {
+      this.unmarkLines(page.mfn);
+      this.forget(page);
+    }
     this.pages.clear();
+    this.byTable.clear();
     this.top = this.memory.codeCache;
     this.generation++;
     this.onFlush();
@@ -160,11 +177,12 @@ export class CodeCache {
 
   /** Writes the run lengths, from the end backwards, and keeps the block. */
   private closeBlock(page: CodePage, first: number, end: number): void {
-    const { u8, view } = this.memory;
+    const { u8, view, heat } = this.memory;
     let run = 0;
     for (let r = end - RECORD_SIZE; r >= first; r -= RECORD_SIZE) {
       const pseudo = view.getUint16(r + REC_HANDLER, true) <= PSEUDO_LIMIT;
       if (!pseudo) run++;
+      view.setUint16(heat + (r >>> HEAT_SHIFT) + HEAT_COUNT, 0, true);
       u8[r + REC_RUN] = run;
     }
     page.blocks.push(first, end);
@@ -197,15 +215,16 @@ export class CodeCache {
     memory.u8.copyWithin(buffer + here, next, next + 16);
     const first = this.top;
     this.pseudo(first, PSEUDO_STRADDLE, offset, 0);
-    memory.view.setUint32(first + REC_DISPLACEMENT, next, true);
     decoder.decode(buffer, 16, offset, page.long, first + RECORD_SIZE);
     // What follows lies in the next page, at an offset that only the instruction's length tells.
     this.pseudo(first + 2 * RECORD_SIZE, PSEUDO_NEXT_PAGE, offset + decoder.length, 0);
     this.markLines(page.mfn, offset, here);
     const nextMfn = (next - memory.framesBase) / PAGE_SIZE;
+    const nextPage = this.page(nextMfn, page.long);
+    memory.view.setUint32(first + REC_DISPLACEMENT, nextPage.table, true);
     // At least one byte of it was looked at, even where the instruction turned out to be none.
     this.markLines(nextMfn, 0, Math.max(1, decoder.length - here));
-    this.page(nextMfn, page.long).straddlers.add(page);
+    nextPage.straddlers.add(page);
     this.closeBlock(page, first, first + 3 * RECORD_SIZE);
     this.decoded++;
     return first;
@@ -269,7 +288,14 @@ export class CodeCache {
       }
     }
     page.blocks.length = 0;
+    this.forget(page);
     u8.fill(0, page.table, page.table + TABLE_SIZE);
+  }
+
+  /** What was compiled from a page is not entered again. */
+  private forget(page: CodePage): void {
+    page.version++;
+    if (page.functions.length > 0) this.onForget(page.functions.splice(0));
   }
 
   /** The copies that a single step runs from are stale too. */

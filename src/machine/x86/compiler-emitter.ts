@@ -1,55 +1,72 @@
 /**
  * The emitter of compiled code: operands are constants, general registers and flags are locals.
  *
- * One emitter serves a whole run of instructions; `at` moves it from record to record. What leaves the run early notes
- * the number of the instruction and branches to one spill tail, which writes the locals back and says where to go on.
- * The semantics are the interpreter's own: nothing about an instruction is said here.
+ * The semantics are the interpreter's own: nothing about an instruction is said here. `at` moves the emitter from one
+ * instruction to the next; where control goes is asked of a `Transfers`, which knows the region (`region-emitter.ts`).
+ *
+ * Flags are kept as the operands that they follow from (META_KIND_* in `layout.ts`), so that nobody computes what nobody
+ * reads. What kind they are of is often known while compiling: then a comparison and the branch behind it become one
+ * WebAssembly comparison. Where it is not known, `canonicalFlags` is asked at run time.
  */
 import {
   add,
   and,
   type Expression,
+  eq,
+  eqz,
+  extend8S,
+  extend16S,
   extendU,
+  gtU,
   I32,
   I64,
   i32,
   i64,
   i64Halves,
   isValue,
+  leS,
+  leU,
   load32,
   load64,
+  ltS,
+  ltU,
   or,
+  select,
   shl,
   shrU,
+  sub,
   wrap,
+  xor,
 } from '../../wasm/expression.ts';
-import type { FunctionBuilder, Label, Local } from '../../wasm/function.ts';
+import type { FunctionBuilder, Local } from '../../wasm/function.ts';
 import {
   CPU,
-  CPU_BUDGET,
   CPU_EXIT_ERROR,
   CPU_EXIT_KIND,
   CPU_EXIT_LENGTH,
   CPU_EXIT_VECTOR,
-  CPU_EXTRA_RETIRED,
   CPU_FLAG_CARRY,
   CPU_FLAG_META,
   CPU_FLAG_RESULT,
   CPU_FLAGS_OTHER,
   CPU_REGS,
-  CPU_REPEAT_AGAIN,
-  CPU_RETIRED,
-  CPU_RIP,
   CPU_SEG_SLOTS,
-  CPU_TLB_BANK,
   CPU_X87,
   CPU_XMM,
+  META_KIND_ADD,
+  META_KIND_DECREMENT,
+  META_KIND_INCREMENT,
+  META_KIND_LOGIC,
+  META_KIND_MASK,
+  META_KIND_SUBTRACT,
   REG_PAGE,
   REG_ZERO,
+  SCRATCH_LIMIT,
   SEG_SLOT_SIZE,
 } from '../layout.ts';
-import { Emitter, type Shape, type SupportFunctions } from './emitter.ts';
-import { Status } from './interpreter-emitter.ts';
+import { FLAGS_BIT } from './effects.ts';
+import { addCarries, callSupport, Emitter, type SupportFunctions, subBorrows } from './emitter.ts';
+import { Exit } from './exits.ts';
 import {
   REC_DISPLACEMENT,
   REC_EXTRA,
@@ -63,67 +80,71 @@ import {
   REC_SCALE,
   REC_SEGMENT,
 } from './record.ts';
+import type { Instruction } from './region.ts';
 import { SS } from './registers.ts';
 
 const BASE = i32(0);
 
+/** Where control goes from an instruction; the region decides. Each ends the path it is called on. */
+export interface Transfers {
+  /** To the near branch's target. */
+  toTarget(): void;
+  /** To an address. */
+  toAddress(address: Expression): void;
+  /** Out of compiled code, with the instruction not retired: `why` is an Exit, or a value that selects one at run time. */
+  leaveAt(why: Expression): void;
+  /** Out of compiled code after the instruction: `why` is an Exit. */
+  leaveAfter(why: number): void;
+}
+
+/** What is known, while compiling, of the flags: a META_KIND with the operand size, or nothing. */
+export interface KnownFlags {
+  readonly kind: number;
+  readonly size: number;
+}
+
 export class CompilerEmitter extends Emitter {
+  /** Addresses of the page of code, of the TLB bank: locals. */
+  private readonly page: Local;
+  private readonly bank: Local;
   private readonly view: DataView;
+  private readonly transfers: Transfers;
   private record = 0;
-  /** Number of the instruction in the run. */
-  private number = 0;
-  private readonly registers: Local[] = [];
-  private readonly written = new Set<number>();
-  private readonly result: Local;
-  private readonly carry: Local;
+  private readonly registers: (Local | undefined)[] = new Array<Local | undefined>(16).fill(undefined);
+  /** The two words that flags follow from, and what they are. */
+  private readonly first: Local;
+  private readonly second: Local;
   private readonly meta: Local;
-  private readonly other: Local;
-  private readonly retired: Local;
-  private readonly target: Local;
-  private readonly status: Local;
-  private tail: Label | undefined;
+  /** What is known of the flags at this point of the code. */
+  known: KnownFlags | undefined;
+  /** Nesting of the code that runs whenever the instruction does. */
+  private level = 0;
 
   /** `view` is over the memory that records lie in. */
-  constructor(f: FunctionBuilder, support: SupportFunctions, view: DataView) {
+  constructor(
+    f: FunctionBuilder,
+    support: SupportFunctions,
+    view: DataView,
+    page: Local,
+    bank: Local,
+    transfers: Transfers,
+  ) {
     super(f, { size: 4, memory: false, plain: false, addressSize: 8, long: true, repeat: 0 }, support);
     this.view = view;
-    for (let n = 0; n < 16; n++) {
-      const local = f.local(I64);
-      f.set(local, load64(BASE, CPU + CPU_REGS + n * 8));
-      this.registers.push(local);
-    }
-    this.result = f.let(load64(BASE, CPU + CPU_FLAG_RESULT));
-    this.carry = f.let(load64(BASE, CPU + CPU_FLAG_CARRY));
-    this.meta = f.let(load32(BASE, CPU + CPU_FLAG_META));
-    this.other = f.let(load32(BASE, CPU + CPU_FLAGS_OTHER));
-    this.retired = f.local(I32);
-    this.target = f.local(I64);
-    this.status = f.local(I32);
+    this.page = page;
+    this.bank = bank;
+    this.transfers = transfers;
+    this.first = f.local(I64);
+    this.second = f.local(I64);
+    this.meta = f.local(I32);
   }
 
-  /** Emits the instructions that `body` visits with `at`, and the spill tail. The function returns a `Status`. */
-  compile(body: () => void): void {
-    const { f } = this;
-    f.block((tail) => {
-      this.tail = tail;
-      body();
-      this.leave(Status.Jump, this.nextRip(), this.number + 1);
-    });
-    for (const n of this.written) f.store64(BASE, this.registers[n]!, CPU + CPU_REGS + n * 8);
-    f.store64(BASE, this.result, CPU + CPU_FLAG_RESULT);
-    f.store64(BASE, this.carry, CPU + CPU_FLAG_CARRY);
-    f.store32(BASE, this.meta, CPU + CPU_FLAG_META);
-    f.store32(BASE, this.other, CPU + CPU_FLAGS_OTHER);
-    f.store64(BASE, this.target, CPU + CPU_RIP);
-    f.store64(BASE, add(load64(BASE, CPU + CPU_RETIRED), extendU(this.retired)), CPU + CPU_RETIRED);
-    f.return(this.status);
-  }
-
-  /** Moves to an instruction: its record, its number in the run and its shape. */
-  at(record: number, number: number, shape: Shape): void {
-    this.record = record;
-    this.number = number;
-    this.shape = shape;
+  /** Emits an instruction. */
+  instruction(instruction: Instruction): void {
+    this.record = instruction.record;
+    this.shape = instruction.variant.shape;
+    this.level = this.f.nesting;
+    this.f.scope(() => instruction.variant.definition.semantics(this));
   }
 
   private field8(offset: number): number {
@@ -133,19 +154,57 @@ export class CompilerEmitter extends Emitter {
     return this.view.getInt32(this.record + offset, true);
   }
 
-  /** Ends the run: the locals are spilled and `status` is returned. */
-  private leave(status: number, rip: Expression, retired: number): void {
+  // -------------------------------------------------------------- locals and memory
+
+  private local(n: number): Local {
+    let local = this.registers[n];
+    if (local === undefined) {
+      local = this.f.local(I64);
+      this.registers[n] = local;
+    }
+    return local;
+  }
+
+  /** Gives every location of a set its local now, so that no scope takes it back. */
+  reserve(locations: number): void {
+    for (let n = 0; n < 16; n++) if ((locations & (1 << n)) !== 0) this.local(n);
+  }
+
+  /** Loads locations into their locals. */
+  reload(locations: number): void {
     const { f } = this;
-    f.set(this.target, rip);
-    f.set(this.status, i32(status));
-    f.set(this.retired, i32(retired));
-    f.br(this.tail!);
+    for (let n = 0; n < 16; n++) {
+      if ((locations & (1 << n)) !== 0) f.set(this.local(n), load64(BASE, CPU + CPU_REGS + n * 8));
+    }
+    if ((locations & FLAGS_BIT) !== 0) this.loadFlags();
+  }
+  private loadFlags(): void {
+    const { f } = this;
+    f.set(this.first, load64(BASE, CPU + CPU_FLAG_RESULT));
+    f.set(this.second, load64(BASE, CPU + CPU_FLAG_CARRY));
+    f.set(this.meta, load32(BASE, CPU + CPU_FLAG_META));
+    this.known = undefined;
+  }
+
+  /** Writes locations back to memory. */
+  spill(locations: number): void {
+    const { f } = this;
+    for (let n = 0; n < 16; n++) {
+      if ((locations & (1 << n)) !== 0) f.store64(BASE, this.local(n), CPU + CPU_REGS + n * 8);
+    }
+    if ((locations & FLAGS_BIT) !== 0) this.spillFlags();
+  }
+  private spillFlags(): void {
+    const { f } = this;
+    f.store64(BASE, this.first, CPU + CPU_FLAG_RESULT);
+    f.store64(BASE, this.second, CPU + CPU_FLAG_CARRY);
+    f.store32(BASE, this.meta, CPU + CPU_FLAG_META);
   }
 
   // -------------------------------------------------------------- registers
 
   private read(offset: number, size: number): Expression {
-    const local = this.registers[offset >> 3]!;
+    const local = this.local(offset >> 3);
     if (size === 8) return local;
     const low = wrap(local);
     if (size === 4) return low;
@@ -154,8 +213,7 @@ export class CompilerEmitter extends Emitter {
   }
   private write(offset: number, value: Expression, size: number): void {
     const { f } = this;
-    const local = this.registers[offset >> 3]!;
-    this.written.add(offset >> 3);
+    const local = this.local(offset >> 3);
     if (size === 8) f.set(local, value);
     else if (size === 4) f.set(local, extendU(value));
     else {
@@ -209,18 +267,15 @@ export class CompilerEmitter extends Emitter {
   /** A register of an address: the two that are not general registers are a constant and the page. */
   private addressRegister(offset: number): Expression {
     if (offset === REG_ZERO) return i64(0);
-    return offset === REG_PAGE ? this.page() : this.registers[offset >> 3]!;
-  }
-  private page(): Expression {
-    return load64(BASE, CPU + REG_PAGE);
+    return offset === REG_PAGE ? this.page : this.local(offset >> 3);
   }
   effectiveOffset(): Expression {
     const base = this.addressRegister(this.field8(REC_RM));
     const displacement = i64(this.field32(REC_DISPLACEMENT));
-    if (this.shape.plain) return add(base, displacement);
+    if (this.shape.plain) return sum(base, displacement);
     const index = this.addressRegister(this.field8(REC_INDEX));
     const scaled = isValue(index, 0) ? index : shl(index, i64(this.field8(REC_SCALE)));
-    const offset = add(add(base, scaled), displacement);
+    const offset = sum(sum(base, scaled), displacement);
     const mask = this.field8(REC_MASK);
     return mask === 0 ? offset : and(offset, i64(mask === 8 ? 0xffffffff : 0xffff));
   }
@@ -240,45 +295,58 @@ export class CompilerEmitter extends Emitter {
     return this.inSlot(segment === 'es' ? SEG_SLOT_SIZE : (1 + SS) * SEG_SLOT_SIZE, offset);
   }
   rip(): Expression {
-    return add(this.page(), i64(this.view.getUint16(this.record + REC_OFFSET, true)));
+    return add(this.page, i64(this.view.getUint16(this.record + REC_OFFSET, true)));
   }
   nextRip(): Expression {
-    const next = add(
-      this.page(),
-      i64(this.view.getUint16(this.record + REC_OFFSET, true) + this.field8(REC_LENGTH)),
-    );
+    const offset = this.view.getUint16(this.record + REC_OFFSET, true) + this.field8(REC_LENGTH);
+    const next = add(this.page, i64(offset));
     return this.shape.long ? next : and(next, i64(0xffffffff));
   }
+  protected tlbBank(): Expression {
+    return this.bank;
+  }
+
+  /**
+   * A store that needs care (it crosses a page, or changes code) is left to the interpreter, before anything is
+   * committed; so a translated address is never a bounce buffer for writing.
+   */
+  protected override translateSlowly(host: Local, address: Expression, size: number, write: boolean): void {
+    const { f } = this;
+    f.set(host, callSupport(this.support, write ? 'probeWrite' : 'probeRead', address, i32(size)));
+    if (write) {
+      f.if(ltU(host, i32(SCRATCH_LIMIT)), () =>
+        this.transfers.leaveAt(select(host, i32(Exit.StepOne), i32(Exit.Exception))),
+      );
+    } else f.if(eqz(host), () => this.fault());
+  }
+  override stored(): void {}
 
   // -------------------------------------------------------------- ends
 
   fault(): void {
-    this.leave(Status.Fault, this.rip(), this.number);
+    this.transfers.leaveAt(i32(Exit.Exception));
   }
   jumpToTarget(): void {
-    const target = add(this.page(), this.immediate(8));
-    this.leave(Status.Jump, this.shape.long ? target : and(target, i64(0xffffffff)), this.number + 1);
+    this.transfers.toTarget();
   }
   jumpTo(address: Expression): void {
-    this.leave(Status.Jump, address, this.number + 1);
+    this.transfers.toAddress(address);
   }
   exit(kind: number, vector?: Expression): void {
     this.noteExit(kind, vector);
-    this.leave(Status.Leave, this.nextRip(), this.number + 1);
+    this.transfers.leaveAfter(kind);
   }
   exitAt(kind: number, vector?: Expression): void {
     this.noteExit(kind, vector);
-    this.leave(Status.LeaveAt, this.rip(), this.number);
+    this.transfers.leaveAt(i32(kind));
   }
   private noteExit(kind: number, vector?: Expression): void {
     this.setState32(CPU_EXIT_KIND, i32(kind));
     if (vector !== undefined) this.setState32(CPU_EXIT_VECTOR, vector);
     this.setState32(CPU_EXIT_LENGTH, i32(this.field8(REC_LENGTH)));
   }
-  repeated(count: Expression, again: Expression): void {
-    this.setState32(CPU_EXTRA_RETIRED, count);
-    this.setState32(CPU_REPEAT_AGAIN, again);
-    this.leave(Status.Repeated, this.rip(), this.number + 1);
+  repeated(): void {
+    throw new Error('a repeated instruction is called, not contained');
   }
   raise(vector: number, error = 0): void {
     this.setState32(CPU_EXIT_VECTOR, i32(vector));
@@ -286,34 +354,221 @@ export class CompilerEmitter extends Emitter {
     this.fault();
   }
   budgetLeft(): Expression {
-    return load32(BASE, CPU + CPU_BUDGET);
+    throw new Error('an instruction that asks for the budget is called, not contained');
   }
 
-  // -------------------------------------------------------------- flags and state
+  // -------------------------------------------------------------- flags: setting them
 
+  private setKind(kind: number, first: Expression, second: Expression, size = this.size): void {
+    const { f } = this;
+    f.set(this.first, this.widened(first));
+    f.set(this.second, this.widened(second));
+    f.set(this.meta, i32(kind | this.top(size)));
+    this.known = f.nesting === this.level ? { kind, size } : undefined;
+  }
+  override setAdditionFlags(_a: Expression, b: Expression, result: Expression): void {
+    this.setKind(META_KIND_ADD, result, b);
+  }
+  override setSubtractionFlags(a: Expression, b: Expression, _result: Expression): void {
+    this.setKind(META_KIND_SUBTRACT, a, b);
+  }
+  override setLogicFlags(result: Expression, size = this.size): void {
+    this.setKind(META_KIND_LOGIC, result, i64(0), size);
+  }
+  override setStepFlags(_a: Expression, result: Expression, carry: Expression, subtracts: boolean): void {
+    this.setKind(subtracts ? META_KIND_DECREMENT : META_KIND_INCREMENT, result, carry);
+  }
   setFlagWords(result: Expression, carry: Expression, meta: Expression): void {
     const { f } = this;
     // All three are evaluated before any is set: they may read the old ones.
-    const bound = f.let(carry);
-    const newMeta = f.let(meta);
-    f.set(this.result, result);
-    f.set(this.carry, bound);
-    f.set(this.meta, newMeta);
+    const newResult = f.let(result);
+    const newCarry = f.let(carry);
+    f.set(this.meta, meta);
+    f.set(this.first, newResult);
+    f.set(this.second, newCarry);
+    this.known = f.nesting === this.level ? { kind: 0, size: 0 } : undefined;
+  }
+
+  // -------------------------------------------------------------- flags: reading them
+
+  /** Makes the flag words canonical. */
+  private canonical(): void {
+    const { f, known } = this;
+    if (known?.kind === 0) return;
+    if (known !== undefined) {
+      const { first, second } = this;
+      const { kind, size } = known;
+      if (kind === META_KIND_LOGIC) {
+        f.set(first, this.extended(first, size));
+        f.set(this.meta, i32(this.top(size)));
+        if (f.nesting === this.level) this.known = { kind: 0, size };
+        else this.known = undefined;
+        return;
+      }
+      if (kind === META_KIND_ADD || kind === META_KIND_SUBTRACT) {
+        const adds = kind === META_KIND_ADD;
+        const other = f.let(sub(first, second));
+        const carries = f.let(adds ? addCarries(other, second, first) : subBorrows(first, second, other));
+        f.set(first, this.extended(adds ? first : other, size));
+        f.set(second, carries);
+        f.set(this.meta, i32(this.top(size)));
+        if (f.nesting === this.level) this.known = { kind: 0, size };
+        else this.known = undefined;
+        return;
+      }
+    }
+    f.if(and(this.meta, i32(META_KIND_MASK)), () => {
+      this.spillFlags();
+      f.run(callSupport(this.support, 'canonicalFlags'), 0);
+      const outer = this.known;
+      this.loadFlags();
+      this.known = outer;
+    });
+    if (f.nesting === this.level) this.known = { kind: 0, size: 0 };
   }
   flagResult(): Expression {
-    return this.result;
+    this.canonical();
+    return this.first;
   }
   flagCarry(): Expression {
-    return this.carry;
+    this.canonical();
+    return this.second;
   }
   flagMeta(): Expression {
+    this.canonical();
     return this.meta;
   }
+
+  /** A value of `size` bytes in an i64, whose upper part does not matter: sign-extended to i64. */
+  private extended(value: Expression, size: number): Expression {
+    if (size === 8) return value;
+    return this.signExtended(wrap(value), size);
+  }
+  /** The same as an i32 or i64 to compare with signs. */
+  private signed(value: Expression, size: number): Expression {
+    if (size === 8) return value;
+    const low = wrap(value);
+    return size === 4 ? low : size === 2 ? extend16S(low) : extend8S(low);
+  }
+  /** The same to compare without signs: its upper part is cut off. */
+  private unsigned(value: Expression, size: number): Expression {
+    return size === 8 ? value : this.truncated(wrap(value), size);
+  }
+
+  /** The result that the flags were set from, in an i64 whose upper part does not matter. */
+  private flagged(kind: number): Expression {
+    return kind === META_KIND_SUBTRACT ? sub(this.first, this.second) : this.first;
+  }
+
+  override carryFlag(): Expression {
+    const { known } = this;
+    switch (known?.kind) {
+      case META_KIND_ADD:
+        return ltU(this.unsigned(this.first, known!.size), this.unsigned(this.second, known!.size));
+      case META_KIND_SUBTRACT:
+        return ltU(this.unsigned(this.first, known!.size), this.unsigned(this.second, known!.size));
+      case META_KIND_LOGIC:
+        return i32(0);
+      case META_KIND_INCREMENT:
+      case META_KIND_DECREMENT:
+        return wrap(this.second);
+      case 0:
+        return super.carryFlag();
+      default:
+        return this.anyCarry();
+    }
+  }
+  /** CF where the kind is known at run time only: what costs nothing if nobody asks in the end. */
+  private anyCarry(): Expression {
+    const { first, second, meta } = this;
+    const kind = this.f.let(and(meta, i32(META_KIND_MASK)));
+    const bit = and(wrap(shrU(second, extendU(meta))), i32(1));
+    const compared = leU(sub(kind, i32(META_KIND_ADD)), i32(META_KIND_SUBTRACT - META_KIND_ADD));
+    // Evaluated now: another flag of the same condition may make the words canonical.
+    return this.f.let(select(kind, select(compared, ltU(first, second), wrap(second)), bit));
+  }
+  override zeroFlag(): Expression {
+    const { known } = this;
+    if (known === undefined || known.kind === 0) return super.zeroFlag();
+    if (known.kind === META_KIND_SUBTRACT) {
+      return eq(this.unsigned(this.first, known.size), this.unsigned(this.second, known.size));
+    }
+    return eqz(this.unsigned(this.first, known.size));
+  }
+  override signFlag(): Expression {
+    const { known } = this;
+    if (known === undefined || known.kind === 0) return super.signFlag();
+    const result = this.signed(this.flagged(known.kind), known.size);
+    return ltS(result, known.size === 8 ? i64(0) : i32(0));
+  }
+  override overflowFlag(): Expression {
+    const { known } = this;
+    if (known === undefined || known.kind === 0) return super.overflowFlag();
+    const { kind, size } = known;
+    if (kind === META_KIND_LOGIC) return i32(0);
+    if (kind === META_KIND_INCREMENT || kind === META_KIND_DECREMENT) {
+      const least = i64Halves(size === 8 ? 0 : 2 ** (size * 8 - 1), size === 8 ? 0x80000000 : 0);
+      const edge = kind === META_KIND_INCREMENT ? least : sub64(least, size);
+      return eq(this.unsigned(this.first, size), size === 8 ? edge : wrap(edge));
+    }
+    // Operands of one sign (for a subtraction: of different signs), and a result of the other.
+    const { first, second } = this;
+    const other = sub(first, second);
+    const mixed =
+      kind === META_KIND_ADD
+        ? and(xor(other, first), xor(second, first))
+        : and(xor(first, second), xor(first, other));
+    return ltS(this.signed(mixed, size), size === 8 ? i64(0) : i32(0));
+  }
+  override parityFlag(): Expression {
+    const { known } = this;
+    if (known === undefined || known.kind === 0) return super.parityFlag();
+    const low = and(wrap(this.flagged(known.kind)), i32(0xff));
+    // Bit n of the constant is the parity of n: fold the byte to a nibble first.
+    const nibble = and(xor(low, shrU(low, i32(4))), i32(15));
+    return and(shrU(i32(0x9669), nibble), i32(1));
+  }
+  override adjustFlag(): Expression {
+    const { known } = this;
+    if (known === undefined || known.kind === 0) return super.adjustFlag();
+    this.canonical();
+    return super.adjustFlag();
+  }
+
+  /** A comparison and the condition on it are one comparison. */
+  override condition(n: number): Expression {
+    const { known } = this;
+    const negated = (value: Expression): Expression => ((n & 1) === 0 ? value : eqz(value));
+    if (known?.kind === META_KIND_SUBTRACT) {
+      const { size } = known;
+      const a = this.unsigned(this.first, size);
+      const b = this.unsigned(this.second, size);
+      switch (n >> 1) {
+        case 3:
+          return (n & 1) === 0 ? leU(a, b) : gtU(a, b);
+        case 6:
+          return negated(ltS(this.signed(this.first, size), this.signed(this.second, size)));
+        case 7:
+          return negated(leS(this.signed(this.first, size), this.signed(this.second, size)));
+        default:
+      }
+    }
+    if (known?.kind === META_KIND_LOGIC) {
+      const zero = known.size === 8 ? i64(0) : i32(0);
+      if (n >> 1 === 6) return negated(ltS(this.signed(this.first, known.size), zero));
+      if (n >> 1 === 7) return negated(leS(this.signed(this.first, known.size), zero));
+      if (n >> 1 === 3) return negated(this.zeroFlag());
+    }
+    return super.condition(n);
+  }
+
+  // -------------------------------------------------------------- state
+
   otherFlags(): Expression {
-    return this.other;
+    return load32(BASE, CPU + CPU_FLAGS_OTHER);
   }
   setOtherFlags(value: Expression): void {
-    this.f.set(this.other, value);
+    this.f.store32(BASE, value, CPU + CPU_FLAGS_OTHER);
   }
   state32(offset: number): Expression {
     return load32(BASE, CPU + offset);
@@ -322,7 +577,7 @@ export class CompilerEmitter extends Emitter {
     this.f.store32(BASE, value, CPU + offset);
   }
   state64(offset: number): Expression {
-    return load64(BASE, CPU + offset);
+    return offset === REG_PAGE ? this.page : load64(BASE, CPU + offset);
   }
   setState64(offset: number, value: Expression): void {
     this.f.store64(BASE, value, CPU + offset);
@@ -330,7 +585,15 @@ export class CompilerEmitter extends Emitter {
   stateAddress(offset: number): Expression {
     return i32(CPU + offset);
   }
-  protected tlbBank(): Expression {
-    return load32(BASE, CPU + CPU_TLB_BANK);
-  }
+}
+
+/** a + b, where either may be the constant zero. */
+function sum(a: Expression, b: Expression): Expression {
+  if (isValue(a, 0)) return b;
+  return isValue(b, 0) ? a : add(a, b);
+}
+
+/** The largest signed value of a size, given the least as an unsigned one. */
+function sub64(least: Expression, size: number): Expression {
+  return size === 8 ? i64Halves(-1, 0x7fffffff) : i64Halves(least.low - 1, 0);
 }

@@ -1,15 +1,66 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CPU, CPU_BUDGET, CPU_SIZE } from '../layout.ts';
+import { CPU, CPU_SIZE } from '../layout.ts';
 import { PAGE_SIZE } from '../memory.ts';
-import { CompileError, compileRun } from './compiler.ts';
-import { Status } from './interpreter-emitter.ts';
-import { RAX, RBX, RCX, RDX, RSI, RSP } from './registers.ts';
-import { exportedSignatures, supportModuleBytes } from './support-imports.ts';
-import { PAGE_RO, PAGE_RW, TestMachine } from './testing/machine.ts';
+import type { EngineKind } from './engine.ts';
+import { RBX, RCX, RSP } from './registers.ts';
+import { PAGE_RW, TestMachine } from './testing/machine.ts';
 
 const CODE = 0x400000;
 const DATA = 0x600000;
+
+/**
+ * Programs that end at INT3, and the budget they may take. Both engines run them; afterwards everything that a guest could
+ * see is compared. rbx points to data, rcx is small.
+ */
+const PROGRAMS: readonly (readonly [title: string, instructions: readonly string[], budget: number])[] = [
+  ['a loop that counts down', ['48 01 c8', '48 31 c2', '48 ff c9', '7f f5'], 1000],
+  [
+    'a loop in a loop',
+    ['be 05 00 00 00', 'bf 07 00 00 00', '48 01 f8', 'ff cf', '75 f9', 'ff ce', '75 f0'],
+    1000,
+  ],
+  [
+    'a loop with two ways through it',
+    ['be 20 00 00 00', 'f7 c6 01 00 00 00', '74 05', '48 01 f0', 'eb 03', '48 29 f0', 'ff ce', '75 ec'],
+    1000,
+  ],
+  ['calls and returns', ['be 0a 00 00 00', 'e8 05 00 00 00', 'ff ce', '75 f7', 'cc', '48 01 f0', 'c3'], 1000],
+  [
+    'recursion deeper than calls can nest',
+    ['be e8 03 00 00', 'e8 01 00 00 00', 'cc', 'ff ce', '74 05', 'e8 f7 ff ff ff', '48 ff c0', 'c3'],
+    20000,
+  ],
+  [
+    'a return to somewhere else',
+    ['48 8d 35 0b 00 00 00', 'e8 00 00 00 00', '48 89 34 24', 'c3', 'cc', '48 ff c0'],
+    100,
+  ],
+  ['a call through a register', ['48 8d 35 04 00 00 00', 'ff d6', '90', 'cc', '48 ff c0', 'c3'], 100],
+  ['a jump through a register', ['48 8d 35 03 00 00 00', 'ff e6', 'cc', '48 ff c0'], 100],
+  ['flags that live around a loop', ['be 09 00 00 00', '48 11 c8', '48 11 d2', 'ff ce', '75 f6'], 1000],
+  [
+    'a carry that INC and DEC keep',
+    ['48 01 c8', 'ff c6', '48 11 d2', '48 29 c8', 'ff ce', '48 19 d2', '9c', '5e'],
+    100,
+  ],
+  [
+    'a repeated move',
+    ['48 89 de', '48 8d bb 00 04 00 00', 'b9 00 01 00 00', 'f3 a4', '48 ff c0', 'f3 aa'],
+    3000,
+  ],
+  [
+    'a store to the code that follows',
+    ['48 8d 05 09 00 00 00', 'c6 00 c0', '90', '90', '90', '90', '90', '48 ff c1', '48 ff c9'],
+    100,
+  ],
+  ['an entry into the middle of a loop', ['eb 03', '48 ff c0', '48 ff c1', '48 83 f9 40', '7c f4'], 1000],
+  [
+    'two ways into a loop',
+    ['be 06 00 00 00', 'a8 01', '74 03', '48 ff c0', '48 ff c2', 'ff ce', '75 f6'],
+    1000,
+  ],
+];
 
 /** Straight lines from every corner of the integer set, and some of SSE and x87; rbx points to data. */
 const RUNS: readonly (readonly [title: string, instructions: readonly string[]])[] = [
@@ -61,8 +112,12 @@ const RUNS: readonly (readonly [title: string, instructions: readonly string[]])
   ['a call', ['50', 'e8 00 01 00 00']],
 ];
 
-async function machineFor(instructions: readonly string[], seed: number): Promise<TestMachine> {
-  const m = await TestMachine.create();
+async function machineFor(
+  instructions: readonly string[],
+  seed: number,
+  kind: EngineKind,
+): Promise<TestMachine> {
+  const m = await TestMachine.create(kind);
   m.mapNew(CODE, PAGE_RW);
   m.mapNew(DATA, PAGE_RW, 2);
   m.code(CODE, `${instructions.join(' ')} cc`);
@@ -88,67 +143,27 @@ function everything(m: TestMachine): string {
   return `${m.state()} retired=${m.cpu.retired} ${fpu.join()} ${data.join()}`;
 }
 
-/** Compiles the run at CODE, which must have been decoded. */
-async function compiled(m: TestMachine, count: number): Promise<() => number> {
-  const { engine, memory } = m;
-  const page = engine.codeCache.page(m.physical(CODE) / PAGE_SIZE, true);
-  const record = engine.codeCache.lookup(page, 0);
-  const module = compileRun(
-    memory.view,
-    engine.variants,
-    exportedSignatures(supportModuleBytes()),
-    memory.wasm.buffer.byteLength / 65536,
-    record,
-    count,
-  );
-  return (await engine.link(module)).run as () => number;
-}
-
-for (const [title, instructions] of RUNS) {
-  test(`compiled from the same definitions: ${title}`, async () => {
-    for (let seed = 1; seed <= 12; seed++) {
-      const interpreted = await machineFor(instructions, seed);
-      interpreted.engine.run(instructions.length);
-      const expected = everything(interpreted);
-      const m = await machineFor(instructions, seed);
-      m.engine.run(0); // decodes, executes nothing
-      m.cpu.rip = CODE;
-      const run = await compiled(m, instructions.length);
-      m.memory.u32[(CPU + CPU_BUDGET) >> 2] = 100;
-      assert.equal(run(), Status.Jump);
-      assert.equal(everything(m), expected, `seed ${seed}`);
+function compare(title: string, instructions: readonly string[], budgets: readonly number[]): void {
+  test(`compiled and interpreted alike: ${title}`, async () => {
+    for (let seed = 1; seed <= 8; seed++) {
+      for (const budget of budgets) {
+        const outcomes: string[] = [];
+        for (const kind of ['interpreter', 'compiler'] as const) {
+          const m = await machineFor(instructions, seed, kind);
+          const ending = JSON.stringify(m.run(CODE, budget));
+          outcomes.push(`${ending} ${everything(m)}`);
+          if (kind === 'compiler') assert.ok(m.engine.tier!.stats.functions > 0);
+        }
+        assert.equal(outcomes[1], outcomes[0], `seed ${seed}, budget ${budget}`);
+      }
     }
   });
 }
 
-test('a fault in the middle of a compiled run leaves what came before it and nothing of what comes after', async () => {
-  const instructions = ['48 ff c0', '48 89 03', '48 ff c1', '48 01 06', '48 ff c2']; // the store to [rsi] faults
-  const prepare = async (): Promise<TestMachine> => {
-    const m = await machineFor(instructions, 5);
-    m.mapNew(0x700000, PAGE_RO);
-    m.cpu.setRegNumber(RSI, 0x700000);
-    return m;
-  };
-  const interpreted = await prepare();
-  const ending = interpreted.run();
-  assert.deepEqual(ending, { exit: 'exception', vector: 14, error: 7, address: 0x700000 });
-  const expected = everything(interpreted);
-  const rax = interpreted.cpu.reg(RAX);
-  const rdx = interpreted.cpu.reg(RDX);
-  const m = await prepare();
-  m.engine.run(0);
-  m.cpu.rip = CODE;
-  const run = await compiled(m, instructions.length);
-  assert.equal(run(), Status.Fault);
-  assert.equal(m.cpu.exitVector, 14);
-  assert.equal(m.cpu.exitAddress, 0x700000);
-  assert.equal(m.cpu.reg(RAX), rax);
-  assert.equal(m.cpu.reg(RDX), rdx);
-  assert.equal(everything(m), expected);
-});
-
-test('a record that is no instruction is refused', async () => {
-  const m = await machineFor(['48 ff c0', 'eb 00'], 1);
-  m.engine.run(0);
-  await assert.rejects(compiled(m, 3), CompileError);
-});
+for (const [title, instructions] of RUNS) {
+  const { length } = instructions;
+  compare(title, instructions, [length + 1, length, length - 1, 1000]);
+}
+for (const [title, instructions, budget] of PROGRAMS) {
+  compare(title, instructions, [budget, 1, 7, 20, Math.floor(budget / 3)]);
+}

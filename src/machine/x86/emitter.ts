@@ -341,6 +341,31 @@ export abstract class Emitter {
     this.setFlagWords(this.signExtended(result, size), i64(0), i32(this.top(size)));
   }
 
+  /** Flags of a + b = r, a carry in not counted: the operands say the carries. */
+  setAdditionFlags(a: Expression, b: Expression, result: Expression): void {
+    this.setFlags(result, addCarries(a, b, result));
+  }
+
+  /** Flags of a − b = r, without a borrow in. */
+  setSubtractionFlags(a: Expression, b: Expression, result: Expression): void {
+    this.setFlags(result, subBorrows(a, b, result));
+  }
+
+  /** Flags of a ± 1 = r where CF stays as it was, `carry` (i32). */
+  setStepFlags(a: Expression, result: Expression, carry: Expression, subtracts: boolean): void {
+    const { f } = this;
+    const one = constant(this.type, 1);
+    const top = this.top();
+    const wide = f.let(this.widened(subtracts ? subBorrows(a, one, result) : addCarries(a, one, result)));
+    // The old carry stays, and OF is kept relative to it.
+    const overflow = wrap(and(xor(shrU(wide, i64(top)), shrU(wide, i64(top - 1))), i64(1)));
+    const vector = or(
+      and(wide, i64(8)),
+      or(shl(extendU(carry), i64(top)), shl(extendU(xor(carry, overflow)), i64(top - 1))),
+    );
+    this.setFlagWords(this.signExtended(result), vector, i32(top));
+  }
+
   /** CF as an i32, 0 or 1. */
   carryFlag(): Expression {
     return wrap(and(shrU(this.flagCarry(), this.metaShift()), i64(1)));
@@ -407,7 +432,7 @@ export abstract class Emitter {
   /** The arithmetic bits of RFLAGS, i32. */
   arithmeticFlags(): Expression {
     const { f } = this;
-    const flags = f.let(this.carryFlag());
+    const flags = f.variable(this.carryFlag());
     const put = (value: Expression, position: number): void =>
       f.set(flags, or(flags, shl(value, i32(position))));
     put(this.parityFlag(), 2);
@@ -439,6 +464,16 @@ export abstract class Emitter {
 
   /** Raises an exception at this instruction. */
   abstract raise(vector: number, error?: number): void;
+}
+
+/** Carries out of each bit of a + b = r. */
+export function addCarries(a: Expression, b: Expression, r: Expression): Expression {
+  return or(and(a, b), and(or(a, b), xor(r, constant(r.type, -1))));
+}
+/** Borrows out of each bit of a − b = r. */
+export function subBorrows(a: Expression, b: Expression, r: Expression): Expression {
+  const notA = xor(a, constant(a.type, -1));
+  return or(and(notA, b), and(or(notA, b), r));
 }
 
 /** A value loaded from a host address: zero-extended i32 up to 4 bytes, i64 for 8, v128 for 16. */

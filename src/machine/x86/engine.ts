@@ -11,6 +11,7 @@
 import {
   CPU,
   CPU_BUDGET,
+  CPU_CODE_CHANGED,
   CPU_EXIT_ADDRESS,
   CPU_EXIT_ERROR,
   CPU_EXIT_RECORD,
@@ -26,7 +27,9 @@ import {
 import type { Gva, HostAddress, MachineMemory, Maddr } from '../memory.ts';
 import { PAGE_SIZE } from '../memory.ts';
 import { CodeCache, type FollowingPage } from './code-cache.ts';
+import { Compiler } from './compiler.ts';
 import { Decoder } from './decoder.ts';
+import { buildDispatcher } from './dispatcher.ts';
 import { Exit } from './exits.ts';
 import type { Translator } from './guest-memory.ts';
 import { instructionSet } from './instructions/index.ts';
@@ -47,12 +50,25 @@ import { addressedStack, isNonCanonical } from './stack-fault.ts';
 import { VcpuState } from './state.ts';
 import { exportedSignatures, supportModuleBytes } from './support-imports.ts';
 import { executeSystem, type SystemHooks } from './system.ts';
+import { CompilerTier, handlerOf } from './tier.ts';
 import { TlbBanks } from './tlb-banks.ts';
 import { type Variant, VariantTable } from './variants.ts';
 
 const TWO_32 = 4294967296;
 
+/**
+ * What executes guest code: the interpreter alone; compiled code wherever possible, compiled at the first entry; or the
+ * interpreter with hot code compiled meanwhile. A guest cannot tell them apart.
+ */
+export type EngineKind = 'interpreter' | 'compiler' | 'auto';
+
+/** How often a run begins at a record before it is compiled; 0 = never. */
+const HEAT_LIMITS: Readonly<Record<EngineKind, number>> = { interpreter: 0, compiler: 1, auto: 400 };
+
+type Execute = (record: number, budget: number) => number;
+
 export interface EngineOptions {
+  readonly kind?: EngineKind;
   readonly hooks?: SystemHooks;
 }
 
@@ -83,7 +99,10 @@ export class Engine implements Translator, FollowingPage {
   private readonly support: SupportExports;
   private readonly imports: WebAssembly.Imports;
   private readonly banks: TlbBanks;
-  private readonly interpret: (record: number, budget: number) => number;
+  /** The dispatcher: runs from a record, compiled or interpreted. */
+  private readonly execute: Execute;
+  /** What compiles hot code; undefined for the interpreter alone. */
+  tier: CompilerTier | undefined;
   private active: VcpuState | undefined;
   /** Page that is being decoded, for `next`. */
   private fetchLow = 0;
@@ -95,7 +114,7 @@ export class Engine implements Translator, FollowingPage {
     imports: WebAssembly.Imports,
     variants: VariantTable,
     decoder: Decoder,
-    interpret: (record: number, budget: number) => number,
+    execute: Execute,
   ) {
     this.memory = memory;
     this.imports = imports;
@@ -103,7 +122,7 @@ export class Engine implements Translator, FollowingPage {
     this.support = support;
     this.variants = variants;
     this.decoder = decoder;
-    this.interpret = interpret;
+    this.execute = execute;
     this.hooks = options.hooks ?? { readDescriptor: () => undefined };
     this.cpu = new VcpuState(memory, CPU);
     this.cpu.reset();
@@ -132,21 +151,26 @@ export class Engine implements Translator, FollowingPage {
     };
     const support = await WebAssembly.instantiate(supportBytes, imports);
     const exports = support.instance.exports;
-    const interpreter = buildInterpreter(
-      variants,
-      exportedSignatures(supportBytes),
-      memory.wasm.buffer.byteLength / 65536,
-    );
+    const signatures = exportedSignatures(supportBytes);
+    const pages = memory.wasm.buffer.byteLength / 65536;
+    const kind = options.kind ?? 'auto';
     const linked: WebAssembly.Imports = { ...imports, support: exports };
-    const instance = await WebAssembly.instantiate(interpreter, linked);
-    engine = new Engine(
-      memory,
-      options,
-      linked,
-      variants,
-      decoder,
-      instance.instance.exports.run as (record: number, budget: number) => number,
-    );
+    const interpreter = buildInterpreter(variants, signatures, pages, memory.heat, HEAT_LIMITS[kind]);
+    const { handlers, interpret } = (await WebAssembly.instantiate(interpreter, linked)).instance.exports;
+    const regions = new WebAssembly.Table({ initial: 1024, element: 'anyfunc' });
+    const tiers = { ...imports.engine, handlers, interpret, regions } as WebAssembly.ModuleImports;
+    const compiledImports: WebAssembly.Imports = { ...linked, engine: tiers };
+    const dispatcher = buildDispatcher(signatures, pages, memory.heat);
+    const { run } = (await WebAssembly.instantiate(dispatcher, compiledImports)).instance.exports;
+    engine = new Engine(memory, options, linked, variants, decoder, run as Execute);
+    if (kind !== 'interpreter') {
+      const { codeCache } = engine;
+      const compiler = new Compiler(memory, codeCache, variants, signatures);
+      engine.tier = new CompilerTier(memory, codeCache, compiler, compiledImports, regions, {
+        synchronous: kind === 'compiler',
+        now: () => performance.now(),
+      });
+    }
     return engine;
   }
 
@@ -207,6 +231,7 @@ export class Engine implements Translator, FollowingPage {
    */
   run(budget: number): Exit {
     const { memory } = this;
+    this.tier?.poll();
     if ((memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_TF) !== 0) return this.singleStep(budget);
     const budgetWord = (CPU + CPU_BUDGET) >> 2;
     memory.u32[budgetWord] = budget;
@@ -218,15 +243,20 @@ export class Engine implements Translator, FollowingPage {
       if (record === 0) return Exit.Exception;
       if (stopped !== 0 && generation === this.codeCache.generation) this.linkStop(stopped, record);
       stopped = 0;
-      let kind = this.interpret(record, memory.u32[budgetWord]!);
-      if (kind === Exit.Step) {
+      let kind = this.execute(record, memory.u32[budgetWord]!);
+      if (kind === Exit.Step || kind === Exit.StepOne) {
         const left = memory.u32[budgetWord]!;
         if (left === 0) return Exit.Budget;
-        this.copySteps(memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!, left);
-        kind = this.interpret(STEP_RECORDS, left);
+        const from = kind === Exit.Step ? memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]! : this.recordAtRip();
+        this.copySteps(from, kind === Exit.Step ? left : 1);
+        kind = this.execute(STEP_RECORDS, left);
         // Steps that branch elsewhere may meet another long run; what is left decides again.
-        if (kind === Exit.Step) kind = Exit.Decode;
+        if (kind === Exit.Step || kind === Exit.StepOne) kind = Exit.Decode;
         else if (kind === Exit.Decode) memory.u32[(CPU + CPU_EXIT_RECORD) >> 2] = 0;
+      }
+      if (kind === Exit.Hot) {
+        this.requestCompilation();
+        continue;
       }
       if (kind === Exit.System) {
         const outcome = executeSystem(this);
@@ -337,13 +367,25 @@ export class Engine implements Translator, FollowingPage {
     this.fetchHigh = high;
     const next = this.next();
     if (next === 0) return 0;
-    if (view.getUint32(record + REC_DISPLACEMENT, true) === next) return record;
+    const long = this.memory.u32[(CPU + CPU_LONG) >> 2] !== 0;
+    const nextMfn = Math.floor((next - this.memory.framesBase) / PAGE_SIZE);
+    if (view.getUint32(record + REC_DISPLACEMENT, true) === this.codeCache.page(nextMfn, long).table)
+      return record;
     // Another frame follows here now: decode afresh.
     const host = this.support.translate(low, high, ACCESS_FETCH) >>> 0;
     const mfn = Math.floor((host - this.memory.framesBase) / PAGE_SIZE);
     this.codeCache.invalidate(mfn);
-    const page = this.codeCache.page(mfn, this.memory.u32[(CPU + CPU_LONG) >> 2] !== 0);
-    return this.codeCache.decodeBlock(page, low & 0xfff, this);
+    return this.codeCache.decodeBlock(this.codeCache.page(mfn, long), low & 0xfff, this);
+  }
+
+  /** The record at RIP is hot: asks for its region. */
+  private requestCompilation(): void {
+    const { memory, cpu, tier } = this;
+    const record = memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!;
+    if (tier === undefined || record < memory.codeCache) return;
+    const entry = this.banks.current + ((cpu.low(0x0a8) >>> 7) & 0x7fe0);
+    const page = this.codeCache.pageOfTable(memory.u32[(entry + TLB_CODE) >> 2]!);
+    if (page !== undefined) tier.request(page, cpu.low(0x0a8) & 0xfff);
   }
 
   /** A STOP in a page that is followed by decoded code becomes a link to it. */
@@ -364,6 +406,7 @@ export class Engine implements Translator, FollowingPage {
     let left = count;
     for (; left > 0; from += RECORD_SIZE, to += RECORD_SIZE) {
       u8.copyWithin(to, from, from + RECORD_SIZE);
+      view.setUint16(to + REC_HANDLER, handlerOf(this.memory, from), true);
       if (view.getUint16(from + REC_HANDLER, true) > PSEUDO_STRADDLE) left--;
       u8[to + REC_RUN] = left + 1 < count ? left + 1 : count;
     }
@@ -380,14 +423,17 @@ export class Engine implements Translator, FollowingPage {
       const mfn = Math.floor(at / PAGE_SIZE);
       const offset = at - mfn * PAGE_SIZE;
       const count = Math.min(end - at, PAGE_SIZE - offset);
-      if (this.codeCache.touches(mfn, offset, count)) this.codeCache.invalidate(mfn);
+      if (this.codeCache.touches(mfn, offset, count)) {
+        this.codeCache.invalidate(mfn);
+        this.memory.i32[(CPU + CPU_CODE_CHANGED) >> 2] = 1;
+      }
       at += count;
     }
   }
 
   /** The variant of a record's handler, for TypeScript that executes or explains an instruction. */
   variantAt(record: HostAddress): Variant | undefined {
-    return this.variants.variant(this.memory.view.getUint16(record + REC_HANDLER, true));
+    return this.variants.variant(handlerOf(this.memory, record));
   }
 
   /** Instantiates a generated module: its memory, support functions and engine calls are this engine's. */

@@ -22,6 +22,12 @@ export const Exit = {
   System: 9,
   /** The run from RIP is longer than the budget: internal to the engine. */
   Step: 10,
+  /** A record has been entered often enough to be compiled: internal to the engine. */
+  Hot: 11,
+  /** Compiled code begins at the record: internal to the engine. */
+  Compiled: 12,
+  /** One instruction must be interpreted before compiled code can go on: internal to the engine. */
+  StepOne: 13,
 } as const;
 export type Exit = (typeof Exit)[keyof typeof Exit];
 
@@ -37,4 +43,7 @@ export const EXIT_NAMES = [
   'decode',
   'system',
   'step',
+  'hot',
+  'compiled',
+  'step-one',
 ] as const;

@@ -50,14 +50,17 @@ import {
   CPU_EXIT_RECORD,
   CPU_EXIT_VECTOR,
   CPU_EXTRA_RETIRED,
+  CPU_FINISHING,
   CPU_REPEAT_AGAIN,
   CPU_RETIRED,
   CPU_RIP,
   CPU_RUN_LEFT,
   CPU_RUN_START,
   CPU_TLB_BANK,
+  HEAT_COUNT,
+  HEAT_HANDLER,
+  HEAT_SHIFT,
   REG_PAGE,
-  TLB_ADDEND,
   TLB_CODE,
   TLB_EXECUTE,
 } from '../layout.ts';
@@ -65,6 +68,7 @@ import type { SupportFunctions } from './emitter.ts';
 import { Exit } from './exits.ts';
 import { type Flow, functionFlow, InterpreterEmitter, Status } from './interpreter-emitter.ts';
 import {
+  PSEUDO_COMPILED,
   PSEUDO_COUNT,
   REC_DISPLACEMENT,
   REC_HANDLER,
@@ -83,11 +87,16 @@ import type { VariantTable } from './variants.ts';
 const BASE = i32(0);
 type Signatures = ReturnType<typeof exportedSignatures>;
 
-/** The interpreter's module. It exports `run(record, budget) → Exit`. */
+/**
+ * The interpreter's module. It exports `interpret(record, budget) → Exit` and the table `handlers`. `heat` is the base of
+ * the records' heat words; a run that begins `heatLimit` times at a record leaves (Exit.Hot), 0 = never.
+ */
 export function buildInterpreter(
   variants: VariantTable,
   signatures: Signatures,
   memoryPages: number,
+  heat: number,
+  heatLimit: number,
 ): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder(memoryPages);
   const support = importSupport(module, signatures);
@@ -104,7 +113,10 @@ export function buildInterpreter(
   }
   const nothing = module.function([I32], [I32]);
   nothing.unreachable();
-  module.table([...new Array<FunctionReference>(PSEUDO_COUNT).fill(nothing), ...outlined]);
+  const handlers = module.table(
+    [...new Array<FunctionReference>(PSEUDO_COUNT).fill(nothing), ...outlined],
+    'handlers',
+  );
   const handlerType = module.signature([I32], [I32]);
 
   const f = module.function([I32, I32], [I32]);
@@ -144,7 +156,7 @@ export function buildInterpreter(
     };
     f.loop((enter) => {
       /** What records that stand for no instruction do, in the order of their numbers. */
-      const pseudoHandlers = (fault: () => void, toLookup: Label): (() => void)[] => {
+      const pseudoHandlers = (fault: () => void, toLookup: Label, outline: Label): (() => void)[] => {
         return [
           // STOP
           () => {
@@ -168,7 +180,7 @@ export function buildInterpreter(
           () => {
             const page = f.let(add(load64(BASE, CPU + REG_PAGE), i64(4096)));
             const entry = f.let(tlbEntry(page, bank));
-            const same = eq(add(load32(entry, TLB_ADDEND), wrap(page)), load32(record, REC_DISPLACEMENT));
+            const same = eq(load32(entry, TLB_CODE), load32(record, REC_DISPLACEMENT));
             f.if(eqz(and(eq(load64(entry, TLB_EXECUTE), page), same)), () => {
               accountBefore();
               leaveHere(Exit.Decode);
@@ -183,10 +195,21 @@ export function buildInterpreter(
             f.store32(BASE, i32(0), CPU + CPU_EXIT_ERROR);
             fault();
           }),
+          // COMPILED
+          () => {
+            f.brIf(outline, load32(BASE, CPU + CPU_FINISHING));
+            accountBefore();
+            leaveHere(Exit.Compiled);
+          },
         ];
       };
       f.block((lookup) => {
         f.store32(BASE, record, CPU + CPU_RUN_START);
+        if (heatLimit > 0) {
+          const words = shrU(record, i32(HEAT_SHIFT));
+          f.store16(words, add(load16U(words, heat + HEAT_COUNT), i32(1)), heat + HEAT_COUNT);
+          f.if(eq(load16U(words, heat + HEAT_COUNT), i32(heatLimit)), () => leaveHere(Exit.Hot));
+        }
         f.if(ltU(left, load8U(record, REC_RUN)), () => leaveHere(Exit.Step));
         f.loop((resume) => {
           f.block((fault) => {
@@ -235,7 +258,7 @@ export function buildInterpreter(
                     budgetLeft: () => sub(left, executed()),
                     bank: () => bank,
                   };
-                  const cases = pseudoHandlers(flow.fault, lookup);
+                  const cases = pseudoHandlers(flow.fault, lookup, outline);
                   const targets = cases.map((_, number) => number);
                   const elsewhere = cases.push(() => f.br(outline)) - 1;
                   for (const { definition, shape, hot } of variants.variants) {
@@ -257,7 +280,11 @@ export function buildInterpreter(
             });
             // outlined: the handler is a function
             f.store32(BASE, sub(left, executed()), CPU + CPU_BUDGET);
-            f.set(status, callIndirect(handlerType, I32, load16U(record, REC_HANDLER), record));
+            f.set(status, load16U(record, REC_HANDLER));
+            f.if(eq(status, i32(PSEUDO_COMPILED)), () => {
+              f.set(status, load16U(shrU(record, i32(HEAT_SHIFT)), heat + HEAT_HANDLER));
+            });
+            f.set(status, callIndirect(handlerType, I32, handlers, status, record));
             f.if(eqz(status), () => {
               f.set(record, add(record, i32(RECORD_SIZE)));
               f.br(resume);
@@ -320,7 +347,7 @@ export function buildInterpreter(
   f.store32(BASE, record, CPU + CPU_EXIT_RECORD);
   f.store64(BASE, sub(load64(BASE, CPU + CPU_RETIRED), extendU(left)), CPU + CPU_RETIRED);
   f.return(kind);
-  module.export('run', f);
+  module.export('interpret', f);
   return module.finish();
 }
 

@@ -34,18 +34,8 @@ import {
 import type { Local } from '../../../wasm/function.ts';
 import { CPU_WIDE } from '../../layout.ts';
 import type { InstructionSet } from '../definition.ts';
-import { callSupport, type Emitter, loadHost, type Semantics } from '../emitter.ts';
+import { addCarries, callSupport, type Emitter, loadHost, type Semantics, subBorrows } from '../emitter.ts';
 import { RAX, RBX, RCX, RDX, VECTOR_DE, VECTOR_UD } from '../registers.ts';
-
-/** Carries out of each bit of a + b = r. */
-export function addCarries(a: Expression, b: Expression, r: Expression): Expression {
-  return or(and(a, b), and(or(a, b), xor(r, constant(r.type, -1))));
-}
-/** Borrows out of each bit of a − b = r. */
-export function subBorrows(a: Expression, b: Expression, r: Expression): Expression {
-  const notA = xor(a, constant(a.type, -1));
-  return or(and(notA, b), and(or(notA, b), r));
-}
 
 /** One of the eight operations of opcodes 00–3F: computes the result and sets the flags. */
 interface Operation {
@@ -56,13 +46,13 @@ interface Operation {
 const addition: Operation = {
   compute(c, a, b) {
     const result = c.f.let(c.truncated(add(a, b)));
-    return { result, flags: () => c.setFlags(result, addCarries(a, b, result)) };
+    return { result, flags: () => c.setAdditionFlags(a, b, result) };
   },
 };
 const subtraction: Operation = {
   compute(c, a, b) {
     const result = c.f.let(c.truncated(sub(a, b)));
-    return { result, flags: () => c.setFlags(result, subBorrows(a, b, result)) };
+    return { result, flags: () => c.setSubtractionFlags(a, b, result) };
   },
 };
 function carryIn(c: Emitter): Expression {
@@ -147,22 +137,9 @@ function step(operation: Operation): Semantics {
     let commit = (): void => {};
     c.update(
       (a) => {
-        const { f } = c;
-        const result = f.let(c.truncated(operation === addition ? add(a, one) : sub(a, one)));
-        const carries = operation === addition ? addCarries(a, one, result) : subBorrows(a, one, result);
-        const top = c.top();
-        commit = () => {
-          // Keep the old carry, and OF relative to it.
-          const wide = f.let(c.widened(carries));
-          const own = shrU(wide, i64(top));
-          const below = shrU(wide, i64(top - 1));
-          const overflow = wrap(and(xor(own, below), i64(1)));
-          const vector = or(
-            and(wide, i64(8)),
-            or(shl(extendU(carry), i64(top)), shl(extendU(xor(carry, overflow)), i64(top - 1))),
-          );
-          c.setFlagWords(c.signExtended(result), vector, i32(top));
-        };
+        const subtracts = operation === subtraction;
+        const result = c.f.let(c.truncated(subtracts ? sub(a, one) : add(a, one)));
+        commit = () => c.setStepFlags(a, result, carry, subtracts);
         return result;
       },
       () => commit(),
@@ -176,7 +153,7 @@ const negate: Semantics = (c) => {
     (a) => {
       const zero = constant(c.type, 0);
       const result = c.f.let(c.truncated(sub(zero, a)));
-      commit = () => c.setFlags(result, subBorrows(zero, a, result));
+      commit = () => c.setSubtractionFlags(zero, a, result);
       return result;
     },
     () => commit(),
@@ -199,12 +176,12 @@ const compareExchange: Semantics = (c) => {
     c.storeHost(host, select(eq(expected, old), source, old), c.size);
     c.stored(host);
     f.if(ne(expected, old), () => c.setGpr(RAX, old));
-    c.setFlags(result, subBorrows(expected, old, result));
+    c.setSubtractionFlags(expected, old, result);
     return;
   }
   const old = f.let(c.rm());
   const result = f.let(c.truncated(sub(expected, old)));
-  c.setFlags(result, subBorrows(expected, old, result));
+  c.setSubtractionFlags(expected, old, result);
   f.if(
     eq(expected, old),
     () => c.setRm(source),

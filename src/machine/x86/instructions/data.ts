@@ -144,7 +144,7 @@ const leave: Semantics = (c) => {
 /** ENTER: the copied frame pointers of nested procedures included. */
 const enter: Semantics = (c) => {
   const { f, size } = c;
-  const level = f.let(and(c.extra(), i32(31)));
+  const level = f.variable(and(c.extra(), i32(31)));
   const allocate = f.let(extendU(c.immediate(2)));
   const top = f.let(c.movedStackPointer(i64(-size)));
   c.storeLinear(c.segmented('stack', top), c.gpr(RBP), size);

@@ -22,7 +22,7 @@ import {
   PTE_WRITE,
 } from '../../layout.ts';
 import { type Gva, MachineMemory, type Maddr, type Mfn, PAGE_SIZE } from '../../memory.ts';
-import { Engine } from '../engine.ts';
+import { Engine, type EngineKind } from '../engine.ts';
 import { EXIT_NAMES, Exit } from '../exits.ts';
 import { CS, DS, ES, SS } from '../registers.ts';
 import type { VcpuState } from '../state.ts';
@@ -44,7 +44,7 @@ export interface Ending {
   readonly address?: number;
 }
 
-let engine: Engine | undefined;
+const engines = new Map<EngineKind, Engine>();
 
 export class TestMachine {
   readonly memory: MachineMemory;
@@ -61,11 +61,15 @@ export class TestMachine {
   }
 
   /**
-   * Long mode, paging with NX and write protection, ring 3, IF set, no page mapped. Machines share one engine, which
-   * takes a while to make: a new one ends the life of the one before.
+   * Long mode, paging with NX and write protection, ring 3, IF set, no page mapped. Machines share one engine of
+   * each kind, which takes a while to make: a new one ends the life of the one before.
    */
-  static async create(): Promise<TestMachine> {
-    engine ??= await Engine.create(new MachineMemory({ frames: 1024, codeCacheBytes: 4 << 20 }));
+  static async create(kind: EngineKind = 'interpreter'): Promise<TestMachine> {
+    let engine = engines.get(kind);
+    if (engine === undefined) {
+      engine = await Engine.create(new MachineMemory({ frames: 1024, codeCacheBytes: 4 << 20 }), { kind });
+      engines.set(kind, engine);
+    }
     engine.memory.fill(0, 0, 1024 * PAGE_SIZE);
     engine.codeCache.flush();
     engine.noteTableChange();

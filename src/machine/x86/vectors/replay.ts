@@ -25,7 +25,7 @@ import {
   PTE_WRITE,
 } from '../../layout.ts';
 import { MachineMemory } from '../../memory.ts';
-import { Engine } from '../engine.ts';
+import { Engine, type EngineKind } from '../engine.ts';
 import { Exit } from '../exits.ts';
 import { CS, DS, ES, FS, GS, RSP, SS, VECTOR_PF } from '../registers.ts';
 import {
@@ -101,9 +101,9 @@ export class Replay {
     this.mapping = mapping;
   }
 
-  static async create(mapping: Mapping = 'flat'): Promise<Replay> {
+  static async create(mapping: Mapping = 'flat', kind: EngineKind = 'interpreter'): Promise<Replay> {
     const memory = new MachineMemory({ frames: 1024 });
-    const engine = await Engine.create(memory, { hooks: { readDescriptor } });
+    const engine = await Engine.create(memory, { kind, hooks: { readDescriptor } });
     memory.fill(CODE_PAGE, 0xcc, 4096);
     engine.cpu.cr0 = 0x10033;
     engine.cpu.cr4 = 0x6b0;

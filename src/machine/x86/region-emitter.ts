@@ -1,0 +1,417 @@
+/**
+ * Turns a region into one WebAssembly function: `(page, left, depth) → (address, left)`.
+ *
+ * `page` is the address of the page of code, `left` the instructions that may still be retired, `depth` how many calls may
+ * still nest. The function returns where the guest goes on and what is left of the budget; LEFT_COMPILED_CODE stands for an
+ * address where somebody else must decide, and CPU_LEAVE then says why.
+ *
+ * Control flow is structured from the dominator tree (Ramsey: Beyond Relooper): a block that several others lead to stands
+ * behind a WebAssembly block that they branch out of, a loop is a loop. A guest's CALL is a WebAssembly call: if the callee
+ * comes back to the next instruction the function goes on there, else it returns to its own caller, who compares in turn.
+ * That is the prediction of return addresses. All registers are in memory whenever one function hands over to another.
+ *
+ * Instructions are taken off the budget a block at a time; only where a path may begin or a loop come round is it compared
+ * with what the longest way to the next such place takes. What leaves in the middle of a block gives back the rest.
+ */
+import {
+  add,
+  and,
+  callIndirect,
+  type Expression,
+  eq,
+  eqz,
+  I32,
+  I64,
+  i32,
+  i64,
+  i64Halves,
+  load16U,
+  load32,
+  load64,
+  load64From16U,
+  ltU,
+  ne,
+  or,
+  shl,
+  shrU,
+  sub,
+  wrap,
+} from '../../wasm/expression.ts';
+import type { FunctionBuilder, Label, Local } from '../../wasm/function.ts';
+import {
+  CPU,
+  CPU_BUDGET,
+  CPU_CODE_CHANGED,
+  CPU_EXIT_RECORD,
+  CPU_EXTRA_RETIRED,
+  CPU_LEAVE,
+  CPU_REPEAT_AGAIN,
+  CPU_RIP,
+  CPU_TLB_BANK,
+  HEAT_SHIFT,
+  REG_PAGE,
+  TLB_CODE,
+  TLB_EXECUTE,
+} from '../layout.ts';
+import type { MachineMemory } from '../memory.ts';
+import { CompilerEmitter, type Transfers } from './compiler-emitter.ts';
+import { callSupport, type SupportFunctions } from './emitter.ts';
+import { Exit } from './exits.ts';
+import { Status } from './interpreter-emitter.ts';
+import { PSEUDO_COMPILED, REC_HANDLER, REC_OFFSET } from './record.ts';
+import { type Block, Flow, type Instruction, type Region } from './region.ts';
+
+const BASE = i32(0);
+/** No canonical address: what a compiled function returns when CPU_LEAVE says why it came back. */
+export const LEFT_COMPILED_CODE = i64Halves(0, 0x80000000);
+/** In CPU_LEAVE, added to the Status of an instruction's handler that did not simply go on. */
+export const LEAVE_STATUS = 0x100;
+
+/** What a module of compiled code has to link to. */
+export interface Linkage {
+  /** Signatures: of compiled functions, of instruction handlers. */
+  readonly regionType: number;
+  readonly handlerType: number;
+  /** Tables: of compiled functions, of instruction handlers. */
+  readonly regions: number;
+  readonly handlers: number;
+}
+
+export class RegionEmitter implements Transfers {
+  private readonly f: FunctionBuilder;
+  private readonly memory: MachineMemory;
+  private readonly support: SupportFunctions;
+  private readonly linkage: Linkage;
+  private readonly region: Region;
+  private readonly c: CompilerEmitter;
+  private readonly page: Local;
+  private readonly left: Local;
+  private readonly depth: Local;
+  private readonly bank: Local;
+  /** Of the instruction at which the function leaves: its record; what it gives back of the budget; why. */
+  private readonly leaveRecord: Local;
+  private readonly leaveGives: Local;
+  private readonly leaveWhy: Local;
+  private readonly tails = new Map<number, Label>();
+  private readonly blockLabels = new Map<Block, Label>();
+  private readonly loopLabels = new Map<Block, Label>();
+  private block!: Block;
+  private instruction!: Instruction;
+  /** Number of the instruction in its block. */
+  private number = 0;
+
+  constructor(
+    f: FunctionBuilder,
+    memory: MachineMemory,
+    support: SupportFunctions,
+    linkage: Linkage,
+    region: Region,
+  ) {
+    this.f = f;
+    this.memory = memory;
+    this.support = support;
+    this.linkage = linkage;
+    this.region = region;
+    this.page = f.parameter(0);
+    this.left = f.parameter(1);
+    this.depth = f.parameter(2);
+    this.bank = f.local(I32);
+    this.leaveRecord = f.local(I32);
+    this.leaveGives = f.local(I32);
+    this.leaveWhy = f.local(I32);
+    this.c = new CompilerEmitter(f, support, memory.view, this.page, this.bank, this);
+  }
+
+  emit(): void {
+    const { f, region, c } = this;
+    const sets = new Set<number>();
+    let used = 0;
+    for (const block of region.blocks) {
+      if (block.isCheckpoint) sets.add(block.dirtyIn);
+      for (const { mayLeave, outlined, dirtyBefore, effects } of block.instructions) {
+        if (mayLeave && !outlined) sets.add(dirtyBefore);
+        used |= effects.reads | effects.writes;
+      }
+      used |= block.liveIn;
+    }
+    c.reserve(used);
+    f.set(this.bank, load32(BASE, CPU + CPU_TLB_BANK));
+    c.reload(region.entry.liveIn);
+    f.block((finish) => {
+      this.inTails([...sets], finish, () => this.tree(region.entry));
+    });
+    this.finish();
+  }
+
+  /** One tail for each set of locations that are dirty where the function may leave: writes them back. */
+  private inTails(sets: readonly number[], finish: Label, body: () => void): void {
+    const set = sets[0];
+    if (set === undefined) {
+      body();
+      return;
+    }
+    this.f.block((tail) => {
+      this.tails.set(set, tail);
+      this.inTails(sets.slice(1), finish, body);
+    });
+    this.c.spill(set);
+    this.f.br(finish);
+  }
+
+  /** The end of all tails: says where and why. */
+  private finish(): void {
+    const { f } = this;
+    f.store64(BASE, add(this.page, load64From16U(this.leaveRecord, REC_OFFSET)), CPU + CPU_RIP);
+    f.store32(BASE, this.leaveRecord, CPU + CPU_EXIT_RECORD);
+    f.store32(BASE, this.leaveWhy, CPU + CPU_LEAVE);
+    f.return(LEFT_COMPILED_CODE, add(this.left, this.leaveGives));
+  }
+
+  // -------------------------------------------------------------- control flow
+
+  /** A block and all that it dominates. */
+  private tree(block: Block): void {
+    const merges = block.children.filter((child) => child.forwardEdges > 1);
+    merges.sort((a, b) => b.order - a.order);
+    if (!block.isLoop) {
+      this.within(block, merges);
+      return;
+    }
+    this.f.loop((label) => {
+      this.loopLabels.set(block, label);
+      this.c.known = undefined;
+      this.within(block, merges);
+    });
+  }
+
+  private within(block: Block, merges: readonly Block[]): void {
+    const merge = merges[0];
+    if (merge === undefined) {
+      this.contents(block);
+      return;
+    }
+    this.f.block((label) => {
+      this.blockLabels.set(merge, label);
+      this.within(block, merges.slice(1));
+    });
+    this.c.known = undefined;
+    this.tree(merge);
+  }
+
+  private contents(block: Block): void {
+    const { f } = this;
+    this.block = block;
+    const first = block.instructions[0]!;
+    if (block.isCheckpoint) {
+      f.if(ltU(this.left, i32(block.need)), () => {
+        this.leaveWith(first, 0, i32(Exit.Step), block.dirtyIn);
+      });
+    }
+    f.set(this.left, sub(this.left, i32(block.instructions.length)));
+    for (const [number, instruction] of block.instructions.entries()) {
+      this.number = number;
+      this.instruction = instruction;
+      if (instruction.outlined) this.callHandler();
+      else this.c.instruction(instruction);
+    }
+    const last = block.instructions.at(-1)!;
+    if (block.nextOffset >= 0 && last.flow !== Flow.Call && last.flow !== Flow.IndirectCall) {
+      this.go(block.next, block.nextOffset, block.dirtyOut);
+    } else if (last.flow === Flow.Leave) {
+      // What always leaves has left; what may go on is looked up anew.
+      this.go(undefined, last.offset + last.length, block.dirtyOut);
+    } else f.unreachable();
+  }
+
+  /** Goes to a block, or to a page-relative address outside the region. */
+  private go(target: Block | undefined, offset: number, dirty: number): void {
+    const { f, c } = this;
+    if (target === undefined) {
+      c.spill(dirty);
+      this.dispatch(add(this.page, i64(offset)), this.isInPage(offset) ? offset : -1);
+      return;
+    }
+    if (target.order <= this.block.order) {
+      f.br(this.loopLabels.get(target)!);
+      return;
+    }
+    if (target.forwardEdges > 1) {
+      f.br(this.blockLabels.get(target)!);
+      return;
+    }
+    const { block, instruction, number } = this;
+    const { known } = c;
+    this.tree(target);
+    c.known = known;
+    this.block = block;
+    this.instruction = instruction;
+    this.number = number;
+  }
+
+  private isInPage(offset: number): boolean {
+    return offset >= 0 && offset < 4096;
+  }
+
+  // -------------------------------------------------------------- leaving
+
+  private leaveWith(at: Instruction, gives: number, why: Expression, dirty: number): void {
+    const { f } = this;
+    f.set(this.leaveWhy, why);
+    f.set(this.leaveRecord, i32(at.record));
+    f.set(this.leaveGives, i32(gives));
+    f.br(this.tails.get(dirty)!);
+  }
+
+  /** Instructions of the block from the present one on: they have been taken off the budget, but not retired. */
+  private get rest(): number {
+    return this.block.instructions.length - this.number;
+  }
+
+  leaveAt(why: Expression): void {
+    this.leaveWith(this.instruction, this.rest, why, this.instruction.dirtyBefore);
+  }
+
+  leaveAfter(why: number): void {
+    const { f, instruction } = this;
+    const { offset, length } = instruction;
+    this.c.spill(instruction.dirtyBefore | instruction.effects.writes);
+    f.store64(BASE, add(this.page, i64(offset + length)), CPU + CPU_RIP);
+    f.store32(BASE, i32(instruction.record), CPU + CPU_EXIT_RECORD);
+    f.store32(BASE, i32(why), CPU + CPU_LEAVE);
+    f.return(LEFT_COMPILED_CODE, this.leftAfter());
+  }
+
+  private leftAfter(): Expression {
+    return add(this.left, i32(this.rest - 1));
+  }
+
+  // -------------------------------------------------------------- from region to region
+
+  /** The TLB entry of an address. */
+  private tlbEntry(address: Expression): Expression {
+    return add(and(shrU(wrap(address), i32(7)), i32(0x7fe0)), this.bank);
+  }
+
+  /**
+   * The number of the function that begins at an address; where there is none the code returns there. `offset` is known if
+   * the address lies in this page, −1 otherwise. All locations must be in memory.
+   */
+  private functionAt(address: Local, offset: number): { target: Local; page: Expression } {
+    const { f, memory } = this;
+    const record = f.local(I32);
+    let page: Expression = this.page;
+    const elsewhere = (): void => f.return(address, this.left);
+    if (offset >= 0) f.set(record, load32(i32(this.region.page.table + offset * 4)));
+    else {
+      const bound = f.let(and(address, i64(-4096)));
+      page = bound;
+      const entry = f.let(this.tlbEntry(address));
+      f.if(ne(load64(entry, TLB_EXECUTE), bound), elsewhere);
+      const slot = shl(and(wrap(address), i32(4095)), i32(2));
+      f.set(record, load32(add(load32(entry, TLB_CODE), slot)));
+    }
+    f.if(ne(load16U(record, REC_HANDLER), i32(PSEUDO_COMPILED)), elsewhere);
+    return { target: f.let(load32(shrU(record, i32(HEAT_SHIFT)), memory.heat)), page };
+  }
+
+  /** Goes to an address, never to come back. All locations must be in memory. */
+  private dispatch(address: Expression, offset: number): void {
+    const { f, linkage } = this;
+    const bound = f.let(this.masked(address));
+    const { target, page } = this.functionAt(bound, offset);
+    f.returnCallIndirect(linkage.regionType, linkage.regions, target, page, this.left, this.depth);
+  }
+
+  private masked(address: Expression): Expression {
+    return this.region.page.long ? address : and(address, i64(0xffffffff));
+  }
+
+  /** Calls what begins at an address and goes on after the call if it comes back there. */
+  private call(address: Expression, offset: number): void {
+    const { f, c, linkage, block, instruction } = this;
+    const bound = f.let(this.masked(address));
+    f.if(eqz(this.depth), () => f.return(bound, this.left));
+    const { target, page } = this.functionAt(bound, offset);
+    const back = f.local(I64);
+    f.callIndirectInto(
+      [back, this.left],
+      linkage.regionType,
+      linkage.regions,
+      target,
+      page,
+      this.left,
+      sub(this.depth, i32(1)),
+    );
+    const expected = this.masked(add(this.page, i64(block.nextOffset)));
+    const away = ne(back, expected);
+    // The page may have lost its place in the TLB meanwhile: it is fetched anew then, as the interpreter would.
+    const gone = ne(load64(this.tlbEntry(this.page), TLB_EXECUTE), this.page);
+    f.if(or(away, gone), () => f.return(back, this.left));
+    if (block.next === undefined) {
+      this.dispatch(expected, this.isInPage(block.nextOffset) ? block.nextOffset : -1);
+      return;
+    }
+    c.reload(instruction.liveAfter);
+    c.known = undefined;
+    this.go(block.next, block.nextOffset, 0);
+  }
+
+  toTarget(): void {
+    const { instruction, block } = this;
+    const { target, flow } = instruction;
+    if (flow === Flow.Call) {
+      this.c.spill(instruction.dirtyBefore | instruction.effects.writes);
+      this.call(add(this.page, i64(target)), this.isInPage(target) ? target : -1);
+      return;
+    }
+    this.go(block.taken, target, instruction.dirtyBefore | instruction.effects.writes);
+  }
+
+  toAddress(address: Expression): void {
+    const { f, instruction } = this;
+    const bound = f.let(address);
+    this.c.spill(instruction.dirtyBefore | instruction.effects.writes);
+    if (instruction.flow === Flow.Return) f.return(bound, this.left);
+    else if (instruction.flow === Flow.IndirectCall || instruction.flow === Flow.Call) this.call(bound, -1);
+    else this.dispatch(bound, -1);
+  }
+
+  // -------------------------------------------------------------- instructions that are called
+
+  /** Has the interpreter's handler execute the instruction. */
+  private callHandler(): void {
+    const { f, c, linkage, instruction } = this;
+    const { record, handler, variant } = instruction;
+    c.spill(instruction.dirtyBefore);
+    if (instruction.needsFlags) f.run(callSupport(this.support, 'canonicalFlags'), 0);
+    f.store32(BASE, add(this.left, i32(this.rest)), CPU + CPU_BUDGET);
+    f.store64(BASE, this.page, CPU + REG_PAGE);
+    f.scope(() => {
+      const status = f.let(
+        callIndirect(linkage.handlerType, I32, linkage.handlers, i32(handler), i32(record)),
+      );
+      f.block((goOn) => {
+        f.brIf(goOn, eqz(status));
+        if (variant.shape.repeat !== 0) {
+          f.if(eq(status, i32(Status.Repeated)), () => {
+            f.set(this.left, sub(this.left, load32(BASE, CPU + CPU_EXTRA_RETIRED)));
+            f.store32(BASE, BASE, CPU + CPU_EXTRA_RETIRED);
+            f.brIf(goOn, eqz(load32(BASE, CPU + CPU_REPEAT_AGAIN)));
+            f.store64(BASE, add(this.page, i64(instruction.offset)), CPU + CPU_RIP);
+            f.store32(BASE, i32(Exit.Budget), CPU + CPU_LEAVE);
+            f.return(LEFT_COMPILED_CODE, this.left);
+          });
+        }
+        f.store32(BASE, i32(record), CPU + CPU_EXIT_RECORD);
+        f.store32(BASE, add(status, i32(LEAVE_STATUS)), CPU + CPU_LEAVE);
+        f.return(LEFT_COMPILED_CODE, add(this.left, i32(this.rest)));
+      });
+    });
+    f.if(load32(BASE, CPU + CPU_CODE_CHANGED), () => {
+      f.store32(BASE, BASE, CPU + CPU_CODE_CHANGED);
+      f.return(this.masked(add(this.page, i64(instruction.offset + instruction.length))), this.leftAfter());
+    });
+    c.reload(instruction.liveAfter);
+    c.known = undefined;
+  }
+}
