@@ -204,8 +204,8 @@ export const remS = binaryOf(REM_S);
 export const remU = binaryOf(REM_U);
 export const rotl = binaryOf(ROTL);
 export const rotr = binaryOf(ROTR);
-export const eq = compareOf(EQ);
-export const ne = compareOf(NE);
+export const eq: Binary = (a, b) => fold32(a, b, (x, y) => Number(x === y)) ?? compareOf(EQ)(a, b);
+export const ne: Binary = (a, b) => fold32(a, b, (x, y) => Number(x !== y)) ?? compareOf(NE)(a, b);
 export const ltS = compareOf(LT_S);
 export const ltU = compareOf(LT_U);
 export const gtS = compareOf(GT_S);
@@ -219,6 +219,7 @@ export const divF: Binary = (a, b) => node(Kind.Operation, a.type, a.type === F3
 export const sqrtF: Unary = (a) => node(Kind.Operation, a.type, a.type === F32 ? 0x91 : 0x9f, [a]);
 
 export function eqz(a: Expression): Expression {
+  if (a.kind === Kind.Const && a.type === I32) return i32(a.low === 0 ? 1 : 0);
   return node(Kind.Operation, I32, EQZ[I32 - a.type]!, [a]);
 }
 /** 1 where the value is not zero; as wide as a condition. */

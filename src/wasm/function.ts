@@ -133,7 +133,13 @@ export class FunctionBuilder implements FunctionReference {
     this.code.unsigned(offset);
   }
 
+  /** An arm that a constant condition rules out is not emitted. */
   if(condition: Expression, then: () => void, otherwise?: () => void): void {
+    if (condition.kind === Kind.Const) {
+      if (condition.low !== 0) then();
+      else otherwise?.();
+      return;
+    }
     this.emit(condition);
     this.open(0x04, then, otherwise);
   }

@@ -7,7 +7,6 @@ import type { ValueType } from './expression.ts';
 import { FunctionBuilder, type FunctionReference } from './function.ts';
 
 const FUNCREF = 0x70;
-const UNNUMBERED = -1;
 
 interface Signature {
   readonly parameters: readonly ValueType[];
@@ -18,7 +17,7 @@ export class ModuleBuilder {
   private readonly types: Signature[] = [];
   private readonly typeIndex = new Map<string, number>();
   private readonly imports: { module: string; name: string; type: number }[] = [];
-  private readonly functions: FunctionBuilder[] = [];
+  private readonly functions: (FunctionReference & { finish(): Uint8Array })[] = [];
   private readonly exports: { name: string; index: number }[] = [];
   /** A function was given its number, which depends on the number of imports. */
   private numbered = false;
@@ -81,32 +80,26 @@ export class ModuleBuilder {
   }
 
   function(parameters: readonly ValueType[], results: readonly ValueType[]): FunctionBuilder {
-    this.numbered = true;
-    return this.add(this.imports.length + this.functions.length, parameters, results);
-  }
-
-  /** A function that nothing in the module calls: it can only be placed in a table. More imports may follow. */
-  tableFunction(parameters: readonly ValueType[], results: readonly ValueType[]): FunctionBuilder {
-    return this.add(UNNUMBERED, parameters, results);
-  }
-
-  private add(
-    index: number,
-    parameters: readonly ValueType[],
-    results: readonly ValueType[],
-  ): FunctionBuilder {
-    const built = new FunctionBuilder(index, parameters, results);
+    const built = new FunctionBuilder(this.nextNumber(), parameters, results);
     this.functions.push(built);
     return built;
   }
 
-  export(name: string, target: FunctionReference): void {
-    this.exports.push({ name, index: target.index });
+  /** A function whose body is there already, as `FunctionBuilder.finish` gave it. */
+  finished(type: number, body: Uint8Array): FunctionReference {
+    const { parameters, results } = this.types[type]!;
+    const built = { index: this.nextNumber(), parameters, results, finish: () => body };
+    this.functions.push(built);
+    return built;
   }
 
-  private numberOf(f: FunctionReference): number {
-    if (f.index !== UNNUMBERED) return f.index;
-    return this.imports.length + (this.functions as readonly FunctionReference[]).indexOf(f);
+  private nextNumber(): number {
+    this.numbered = true;
+    return this.imports.length + this.functions.length;
+  }
+
+  export(name: string, target: FunctionReference): void {
+    this.exports.push({ name, index: target.index });
   }
 
   finish(): Uint8Array<ArrayBuffer> {
@@ -189,7 +182,7 @@ export class ModuleBuilder {
           s.byte(0x0b);
           if (table !== 0) s.byte(0); // of functions
           s.unsigned(functions.length);
-          for (const f of functions) s.unsigned(this.numberOf(f));
+          for (const { index } of functions) s.unsigned(index);
         }
       });
     }

@@ -117,6 +117,9 @@ export class CompilerEmitter extends Emitter {
   private readonly meta: Local;
   /** What is known of the flags at this point of the code. */
   known: KnownFlags | undefined;
+  /** Nobody sees the flags that the instruction leaves: it need not set them, nor read those that it would only keep. */
+  private flagsDead = false;
+  private keepsFlags = false;
   /** Nesting of the code that runs whenever the instruction does. */
   private level = 0;
 
@@ -144,6 +147,8 @@ export class CompilerEmitter extends Emitter {
     this.record = instruction.record;
     this.shape = instruction.variant.shape;
     this.level = this.f.nesting;
+    this.flagsDead = instruction.flagsDead;
+    this.keepsFlags = instruction.flagsDead && instruction.variant.definition.options.keepsFlags === true;
     this.f.scope(() => instruction.variant.definition.semantics(this));
   }
 
@@ -361,6 +366,7 @@ export class CompilerEmitter extends Emitter {
 
   private setKind(kind: number, first: Expression, second: Expression, size = this.size): void {
     const { f } = this;
+    if (this.flagsDead) return;
     f.set(this.first, this.widened(first));
     f.set(this.second, this.widened(second));
     f.set(this.meta, i32(kind | this.top(size)));
@@ -380,6 +386,7 @@ export class CompilerEmitter extends Emitter {
   }
   setFlagWords(result: Expression, carry: Expression, meta: Expression): void {
     const { f } = this;
+    if (this.flagsDead) return;
     // All three are evaluated before any is set: they may read the old ones.
     const newResult = f.let(result);
     const newCarry = f.let(carry);
@@ -427,14 +434,17 @@ export class CompilerEmitter extends Emitter {
     if (f.nesting === this.level) this.known = { kind: 0, size: 0 };
   }
   flagResult(): Expression {
+    if (this.keepsFlags) return i64(0);
     this.canonical();
     return this.first;
   }
   flagCarry(): Expression {
+    if (this.keepsFlags) return i64(0);
     this.canonical();
     return this.second;
   }
   flagMeta(): Expression {
+    if (this.keepsFlags) return i32(0);
     this.canonical();
     return this.meta;
   }
@@ -462,6 +472,7 @@ export class CompilerEmitter extends Emitter {
 
   override carryFlag(): Expression {
     const { known } = this;
+    if (this.keepsFlags) return i32(0);
     switch (known?.kind) {
       case META_KIND_ADD:
         return ltU(this.unsigned(this.first, known!.size), this.unsigned(this.second, known!.size));
@@ -503,6 +514,7 @@ export class CompilerEmitter extends Emitter {
   }
   override overflowFlag(): Expression {
     const { known } = this;
+    if (this.keepsFlags) return i32(0);
     if (known === undefined || known.kind === 0) return super.overflowFlag();
     const { kind, size } = known;
     if (kind === META_KIND_LOGIC) return i32(0);
@@ -530,6 +542,7 @@ export class CompilerEmitter extends Emitter {
   }
   override adjustFlag(): Expression {
     const { known } = this;
+    if (this.keepsFlags) return i32(0);
     if (known === undefined || known.kind === 0) return super.adjustFlag();
     this.canonical();
     return super.adjustFlag();

@@ -1,69 +1,105 @@
 /**
- * Compiles regions to a WebAssembly module: many functions, which the module puts into the shared table of compiled
- * functions when it is instantiated.
+ * Compiles regions, and puts compiled regions together to WebAssembly modules.
+ *
+ * A function's body stays valid in every module: types, tables and imported functions have the same numbers in all of
+ * them. So the regions of several small modules can be put into one large one without compiling them again, which
+ * matters: a call within a module costs a few nanoseconds, one from module to module many times as much.
  */
 import { I32 } from '../../wasm/expression.ts';
+import { FunctionBuilder, type FunctionReference } from '../../wasm/function.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import type { MachineMemory } from '../memory.ts';
 import type { CodeCache, CodePage } from './code-cache.ts';
 import { REGION_PARAMETERS, REGION_RESULTS } from './dispatcher.ts';
+import type { SupportFunctions } from './emitter.ts';
 import { type Region, RegionBuilder } from './region.ts';
-import { RegionEmitter } from './region-emitter.ts';
-import { type exportedSignatures, importOnDemand, importSupport } from './support-imports.ts';
+import { type Linkage, RegionEmitter } from './region-emitter.ts';
+import { type exportedSignatures, importSupport } from './support-imports.ts';
 import type { VariantTable } from './variants.ts';
 
-/** Where a region begins. */
-export interface Entry {
+type Signatures = ReturnType<typeof exportedSignatures>;
+
+/** The same in every module; `assemble` sees to it. */
+const LINKAGE: Linkage = { regionType: 0, handlerType: 1, regions: 0, handlers: 1 };
+
+/** A region with the body of its function. */
+export interface CompiledRegion {
   readonly page: CodePage;
   readonly offset: number;
-}
-
-export interface CompiledModule {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly regions: readonly Region[];
-  /** Where their functions stand in the table. */
-  readonly places: readonly number[];
+  /** Guest instructions. */
+  readonly instructions: number;
+  readonly body: Uint8Array;
 }
 
 export class Compiler {
   private readonly memory: MachineMemory;
-  private readonly signatures: ReturnType<typeof exportedSignatures>;
   private readonly builder: RegionBuilder;
+  private readonly imports: NumberedImports;
 
-  constructor(
-    memory: MachineMemory,
-    codeCache: CodeCache,
-    variants: VariantTable,
-    signatures: ReturnType<typeof exportedSignatures>,
-  ) {
+  constructor(memory: MachineMemory, codeCache: CodeCache, variants: VariantTable, signatures: Signatures) {
     this.memory = memory;
-    this.signatures = signatures;
+    this.imports = new NumberedImports(signatures);
     const support = importSupport(new ModuleBuilder(1), signatures);
     this.builder = new RegionBuilder(memory, codeCache, variants, support);
   }
 
-  /** The module for the regions that begin at the given entries; its functions go into the table where `place` says. */
-  compile(entries: readonly Entry[], place: () => number): CompiledModule {
+  /** The region that begins at an offset of a page; undefined if nothing is decoded there. */
+  region(page: CodePage, offset: number): Region | undefined {
+    return this.builder.build(page, offset);
+  }
+
+  /** Compiles the region that begins at an offset of a page. */
+  compile(page: CodePage, offset: number): CompiledRegion | undefined {
+    const region = this.region(page, offset);
+    if (region === undefined) return undefined;
+    const f = new FunctionBuilder(0, REGION_PARAMETERS, REGION_RESULTS);
+    new RegionEmitter(f, this.memory, this.imports.functions, LINKAGE, region).emit();
+    return { page, offset, instructions: region.instructions, body: f.finish() };
+  }
+
+  /** A module that puts each region's function into the table of compiled functions, at the place given for it. */
+  assemble(regions: readonly CompiledRegion[], places: readonly number[]): Uint8Array<ArrayBuffer> {
     const module = new ModuleBuilder(this.memory.wasm.buffer.byteLength / 65536);
-    const support = importOnDemand(module, this.signatures);
-    const linkage = {
-      regions: module.importTable('engine', 'regions', 0),
-      handlers: module.importTable('engine', 'handlers', 0),
-      regionType: module.signature(REGION_PARAMETERS, REGION_RESULTS),
-      handlerType: module.signature([I32], [I32]),
-    };
-    const regions: Region[] = [];
-    const places: number[] = [];
-    for (const { page, offset } of entries) {
-      const region = this.builder.build(page, offset);
-      if (region === undefined) continue;
-      const f = module.tableFunction(REGION_PARAMETERS, REGION_RESULTS);
-      new RegionEmitter(f, this.memory, support, linkage, region).emit();
-      regions.push(region);
-      const at = place();
-      places.push(at);
-      module.place(linkage.regions, at, [f]);
+    module.signature(REGION_PARAMETERS, REGION_RESULTS);
+    module.signature([I32], [I32]);
+    module.importTable('engine', 'regions', 0);
+    module.importTable('engine', 'handlers', 0);
+    this.imports.declare(module);
+    for (const [i, { body }] of regions.entries()) {
+      module.place(LINKAGE.regions, places[i]!, [module.finished(LINKAGE.regionType, body)]);
     }
-    return { bytes: module.finish(), regions, places };
+    return module.finish();
+  }
+}
+
+/** Support functions, numbered in the order in which compiled code first called them. */
+class NumberedImports {
+  private readonly signatures: Signatures;
+  private readonly order: string[] = [];
+  readonly functions: SupportFunctions;
+
+  constructor(signatures: Signatures) {
+    this.signatures = signatures;
+    const known: Record<string, FunctionReference> = {};
+    this.functions = new Proxy(known, {
+      get: (_, name: string) => {
+        known[name] ??= { index: this.order.push(name) - 1, ...this.signature(name) };
+        return known[name];
+      },
+    });
+  }
+
+  private signature(name: string): Signatures[number] {
+    const found = this.signatures.find((candidate) => candidate.name === name);
+    if (found === undefined) throw new Error(`no support function ${name}`);
+    return found;
+  }
+
+  /** Imports those that were called so far, in their order. */
+  declare(module: ModuleBuilder): void {
+    for (const name of this.order) {
+      const { parameters, results } = this.signature(name);
+      module.import('support', name, parameters, results);
+    }
   }
 }

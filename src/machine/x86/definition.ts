@@ -31,6 +31,8 @@ export interface DefinitionOptions {
   readonly addressed?: boolean;
   /** REP / REPE and REPNE have a meaning. */
   readonly repeatable?: boolean;
+  /** Flags that it does not set stay as they are: it reads flags only to keep them. */
+  readonly keepsFlags?: boolean;
   /** Ends a run: control does not simply go on with the next instruction. */
   readonly ends?: boolean;
   /** Needs `budgetLeft` or the clock. */

@@ -5,7 +5,7 @@
  * written down twice for that: the definition says it. The answer depends on the variant alone, in terms of the record's
  * fields (ModRM.reg, ModRM.rm, base, index) and of fixed registers; `effectsAt` applies it to one record.
  */
-import { type Expression, I32, I64, type ValueType } from '../../wasm/expression.ts';
+import { type Expression, I32, I64, i32, type ValueType } from '../../wasm/expression.ts';
 import { FunctionBuilder } from '../../wasm/function.ts';
 import type { HostAddress, MachineMemory } from '../memory.ts';
 import { Emitter, type SupportFunctions } from './emitter.ts';
@@ -26,7 +26,7 @@ export interface Effects {
 }
 
 /** Of a variant. */
-interface VariantEffects {
+export interface VariantEffects {
   readonly fixed: Effects;
   readonly readsReg: boolean;
   readonly readsRm: boolean;
@@ -56,6 +56,8 @@ class Listener extends Emitter {
   writesReg: Write = Write.None;
   writesRm: Write = Write.None;
   mayLeave = false;
+  /** The immediate byte, where the effects depend on it: a shift by zero sets no flags. */
+  count: number | undefined;
 
   private value(size: number): Expression {
     return this.f.parameter(size === 8 ? 1 : 0);
@@ -95,6 +97,7 @@ class Listener extends Emitter {
     if (this.written(size) === Write.Whole) this.kills |= 1 << n;
   }
   immediate(size = this.size): Expression {
+    if (this.count !== undefined && size === 1) return i32(this.count);
     return this.value(size);
   }
   extra(): Expression {
@@ -197,14 +200,21 @@ class Listener extends Emitter {
   }
 }
 
-const known = new WeakMap<Variant, VariantEffects>();
+const known = new WeakMap<Variant, Map<number, VariantEffects>>();
+/** In `known`: whatever the immediate. */
+const ANY_IMMEDIATE = -1;
 
-/** Effects of a variant. `support` only has to have the functions' types. */
-export function effectsOf(variant: Variant, support: SupportFunctions): VariantEffects {
-  let effects = known.get(variant);
+/** Effects of a variant with that immediate byte. `support` only has to have the functions' types. */
+export function effectsOf(variant: Variant, immediate: number, support: SupportFunctions): VariantEffects {
+  const counts = variant.definition.options.keepsFlags === true && variant.definition.operands.includes('Ib');
+  const key = counts ? immediate & 63 : ANY_IMMEDIATE;
+  let byImmediate = known.get(variant);
+  if (byImmediate === undefined) known.set(variant, (byImmediate = new Map()));
+  let effects = byImmediate.get(key);
   if (effects === undefined) {
     const f = new FunctionBuilder(0, PARAMETERS, []);
     const listener = new Listener(f, variant.shape, support);
+    if (counts) listener.count = key;
     variant.definition.semantics(listener);
     const { reads, writes, kills } = listener;
     effects = {
@@ -218,19 +228,13 @@ export function effectsOf(variant: Variant, support: SupportFunctions): VariantE
       needsFlags: (reads & FLAGS_BIT) !== 0 || (writes & FLAGS_BIT & ~kills) !== 0,
       length: f.codeLength,
     };
-    known.set(variant, effects);
+    byImmediate.set(key, effects);
   }
   return effects;
 }
 
 /** Effects of the instruction in a record. */
-export function effectsAt(
-  memory: MachineMemory,
-  record: HostAddress,
-  variant: Variant,
-  support: SupportFunctions,
-): Effects {
-  const effects = effectsOf(variant, support);
+export function effectsAt(memory: MachineMemory, record: HostAddress, effects: VariantEffects): Effects {
   const { u8 } = memory;
   const bit = (field: number): number => {
     const offset = u8[record + field]!;

@@ -63,7 +63,7 @@ const TWO_32 = 4294967296;
 export type EngineKind = 'interpreter' | 'compiler' | 'auto';
 
 /** How often a run begins at a record before it is compiled; 0 = never. */
-const HEAT_LIMITS: Readonly<Record<EngineKind, number>> = { interpreter: 0, compiler: 1, auto: 400 };
+const HEAT_LIMITS: Readonly<Record<EngineKind, number>> = { interpreter: 0, compiler: 1, auto: 12_000 };
 
 type Execute = (record: number, budget: number) => number;
 

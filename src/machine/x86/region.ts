@@ -12,7 +12,7 @@ import { HEAT_HANDLER, HEAT_SHIFT } from '../layout.ts';
 import type { HostAddress, MachineMemory } from '../memory.ts';
 import { PAGE_SIZE } from '../memory.ts';
 import type { CodeCache, CodePage } from './code-cache.ts';
-import { type Effects, effectsAt, effectsOf } from './effects.ts';
+import { type Effects, effectsAt, effectsOf, FLAGS_BIT } from './effects.ts';
 import type { SupportFunctions } from './emitter.ts';
 import {
   PSEUDO_COMPILED,
@@ -62,6 +62,8 @@ export interface Instruction {
   /** Locations that differ from memory before the instruction, and those whose local must be right after it. */
   dirtyBefore: number;
   liveAfter: number;
+  /** Nobody sees the flags that it leaves. */
+  flagsDead: boolean;
 }
 
 export interface Block {
@@ -151,7 +153,7 @@ export class RegionBuilder {
     if (handler === PSEUDO_LINK) return offset;
     if (handler < PSEUDO_COUNT) return undefined;
     const variant = this.variants.variant(handler)!;
-    const effects = effectsOf(variant, this.support);
+    const effects = effectsOf(variant, u8[record + REC_IMMEDIATE]!, this.support);
     const flow = flowOf(variant);
     const outlined =
       variant.definition.options.budget === true ||
@@ -166,11 +168,12 @@ export class RegionBuilder {
       flow,
       target: variant.definition.options.branch === true ? targetOf(view, record) : -1,
       outlined,
-      effects: effectsAt(memory, record, variant, this.support),
+      effects: effectsAt(memory, record, effects),
       mayLeave: effects.mayLeave,
       needsFlags: effects.needsFlags,
       dirtyBefore: 0,
       liveAfter: 0,
+      flagsDead: false,
     };
   }
 
@@ -389,6 +392,15 @@ export function reloads(instruction: Instruction): boolean {
   return instruction.outlined || instruction.flow === Flow.Call || instruction.flow === Flow.IndirectCall;
 }
 
+/** True where control may go from the end of a block out of the region, with locations dirty. */
+function leadsOut({ instructions, next, nextOffset, taken }: Block): boolean {
+  const last = instructions.at(-1)!;
+  if (reloads(last)) return false;
+  if (nextOffset >= 0 && next === undefined) return true;
+  if (last.flow === Flow.Branch || last.flow === Flow.Jump) return taken === undefined;
+  return last.flow !== Flow.Next;
+}
+
 /** Which locations are dirty where, and which must be in locals. */
 function trackLocations(blocks: readonly Block[]): void {
   for (let changed = true; changed; ) {
@@ -415,14 +427,16 @@ function trackLocations(blocks: readonly Block[]): void {
       let live = 0;
       for (const following of successors(block)) live |= following.liveIn;
       // Whatever is dirty is written back when the region is left after the block.
-      const last = block.instructions.at(-1)!;
-      if (!reloads(last)) live |= block.dirtyOut;
+      if (leadsOut(block)) live |= block.dirtyOut;
       for (let k = block.instructions.length - 1; k >= 0; k--) {
         const instruction = block.instructions[k]!;
         instruction.liveAfter = live;
         if (instruction.outlined) live = instruction.dirtyBefore;
         else {
-          const { reads, kills } = instruction.effects;
+          const { kills } = instruction.effects;
+          instruction.flagsDead = (live & FLAGS_BIT) === 0;
+          const keeps = instruction.flagsDead && instruction.variant.definition.options.keepsFlags === true;
+          const reads = keeps ? instruction.effects.reads & ~FLAGS_BIT : instruction.effects.reads;
           live = (reloads(instruction) ? 0 : live & ~kills) | reads;
           if (instruction.mayLeave || instruction.flow !== Flow.Next) live |= instruction.dirtyBefore;
         }

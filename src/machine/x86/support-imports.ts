@@ -88,29 +88,6 @@ export function exportedSignatures(bytes: Uint8Array): Signature[] {
   return found;
 }
 
-/** Support functions that a module imports once they are asked for; it must number none of its functions before. */
-export function importOnDemand(
-  module: ModuleBuilder,
-  signatures: readonly Signature[],
-): Readonly<Record<string, FunctionReference>> {
-  const functions: Record<string, FunctionReference> = {};
-  return new Proxy(functions, {
-    get(_, name: string) {
-      let found = functions[name];
-      if (found === undefined) {
-        if (name === 'hostNow') found = module.import('engine', name, [], [F64]);
-        else {
-          const signature = signatures.find((candidate) => candidate.name === name);
-          if (signature === undefined) return undefined;
-          found = module.import('support', name, signature.parameters, signature.results);
-        }
-        functions[name] = found;
-      }
-      return found;
-    },
-  });
-}
-
 /** Declares every support function as an import of a module that is being built. */
 export function importSupport(
   module: ModuleBuilder,

@@ -3,8 +3,9 @@
  *
  * The interpreter counts how often a run begins at each record and asks for the hot ones (`request`). Requests are compiled
  * in batches, one WebAssembly module each; a record whose region is ready gets the handler COMPILED, and from then on both
- * the interpreter and compiled code come to it. Nothing of this shows in what the guest computes: compiled code counts
- * instructions as the interpreter does, and leaves at the same places.
+ * the interpreter and compiled code come to it. Small modules are put together to larger ones, again and again, because
+ * guest code runs from function to function and that is quick within a module. None of this shows in what the guest
+ * computes: compiled code counts instructions as the interpreter does, and leaves at the same places.
  *
  * A region lives as long as the decoded page that it came from. When there are too many functions everything decoded is
  * dropped, and what is still hot comes back.
@@ -12,18 +13,31 @@
 import { HEAT_HANDLER, HEAT_SHIFT } from '../layout.ts';
 import type { HostAddress, MachineMemory } from '../memory.ts';
 import type { CodeCache, CodePage } from './code-cache.ts';
-import type { CompiledModule, Compiler, Entry } from './compiler.ts';
+import type { CompiledRegion, Compiler } from './compiler.ts';
 import { PSEUDO_COMPILED, PSEUDO_COUNT, REC_HANDLER } from './record.ts';
 
-/** Regions in a module. */
-const BATCH = 32;
+/** Regions that are compiled at once. */
+const BATCH = 64;
 /** A request waits at most so many turns of the engine for others. */
-const PATIENCE = 8;
+const PATIENCE = 16;
+/** So many modules of one level become one of the next; those of the last level stay as they are. */
+const MERGED = 8;
+const LAST_LEVEL = 3;
 /** Functions in the table before everything is dropped. */
 const FUNCTION_LIMIT = 24_000;
 
-interface Request extends Entry {
+interface Request {
+  readonly page: CodePage;
+  readonly offset: number;
   readonly version: number;
+}
+
+/** A compiled region at its place in the table. */
+interface Resident {
+  readonly region: CompiledRegion;
+  /** Of its page: when it was compiled. */
+  readonly version: number;
+  readonly place: number;
 }
 
 /** What was compiled so far. */
@@ -49,10 +63,14 @@ export class CompilerTier {
   private readonly now: () => number;
   private queue: Request[] = [];
   private waited = 0;
-  /** Places below `top` that are free again. */
-  private readonly free: number[] = [];
-  /** First free place of the table; entry 0 stays empty. */
+  /** The modules of each level. */
+  private readonly levels: Resident[][][] = Array.from({ length: LAST_LEVEL + 1 }, () => []);
+  /** First place of the table that was never used, and those below it that are free again; entry 0 stays empty. */
   private top = 1;
+  private readonly free: number[] = [];
+  /** Modules on the way to the table, and places that must not be used again before they have arrived. */
+  private arriving = 0;
+  private readonly held: number[] = [];
 
   constructor(
     memory: MachineMemory,
@@ -87,28 +105,25 @@ export class CompilerTier {
 
   private compileQueue(): void {
     this.waited = 0;
-    const requests = this.queue.splice(0, BATCH).filter((request) => this.isCurrent(request));
-    if (requests.length === 0) return;
     if (this.top - this.free.length > FUNCTION_LIMIT) {
       this.queue = [];
       this.codeCache.flush();
       return;
     }
     const started = this.now();
-    const compiled = this.compiler.compile(requests, () => this.takePlace());
     const { stats } = this;
-    stats.modules++;
-    stats.functions += compiled.regions.length;
-    stats.bytes += compiled.bytes.length;
-    for (const { instructions } of compiled.regions) stats.instructions += instructions;
-    if (this.synchronous) {
-      new WebAssembly.Instance(new WebAssembly.Module(compiled.bytes), this.imports);
-      this.install(compiled, requests);
-    } else {
-      void WebAssembly.instantiate(compiled.bytes, this.imports).then(() => {
-        this.install(compiled, requests);
-      });
+    const module: Resident[] = [];
+    for (const request of this.queue.splice(0, BATCH)) {
+      if (!this.isCurrent(request)) continue;
+      const { page, offset, version } = request;
+      const region = this.compiler.compile(page, offset);
+      if (region === undefined) continue;
+      module.push({ region, version, place: this.takePlace() });
+      stats.functions++;
+      stats.instructions += region.instructions;
+      stats.bytes += region.body.length;
     }
+    if (module.length > 0) this.handOver(module, () => this.install(module));
     stats.milliseconds += this.now() - started;
   }
 
@@ -118,30 +133,53 @@ export class CompilerTier {
     return record !== 0 && this.memory.view.getUint16(record + REC_HANDLER, true) !== PSEUDO_COMPILED;
   }
 
-  /** The functions are in the table: leads the records to them. */
-  private install({ regions, places }: CompiledModule, requests: readonly Request[]): void {
-    const versions = new Map<CodePage, number>(requests.map(({ page, version }) => [page, version]));
-    for (const [i, { page, entry }] of regions.entries()) {
-      const place = places[i]!;
-      const record = versions.get(page) === page.version ? this.codeCache.lookup(page, entry.offset) : 0;
-      if (record !== 0 && this.lead(record, place)) page.functions.push(place);
-      else this.release([place]);
-    }
+  // -------------------------------------------------------------- modules
+
+  /** Gives a module to the JavaScript engine; `arrived` runs when its functions are in the table. */
+  private handOver(module: readonly Resident[], arrived: () => void): void {
+    const regions = module.map((resident) => resident.region);
+    const places = module.map((resident) => resident.place);
+    const bytes = this.compiler.assemble(regions, places);
+    this.stats.modules++;
+    this.arriving++;
+    const done = (): void => {
+      this.arriving--;
+      arrived();
+      if (this.arriving === 0) this.release(this.held.splice(0));
+    };
+    if (this.synchronous) {
+      new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports);
+      done();
+    } else void WebAssembly.instantiate(bytes, this.imports).then(done);
   }
 
-  /** A free place of the table. */
-  private takePlace(): number {
-    const place = this.free.pop() ?? this.top++;
-    if (place >= this.table.length) this.table.grow(1024);
-    return place;
+  /** The functions of a new module are in the table: leads the records to them. */
+  private install(module: readonly Resident[]): void {
+    const lasting = module.filter((resident) => {
+      const { region, version, place } = resident;
+      const { page, offset } = region;
+      const record = page.version === version ? this.codeCache.lookup(page, offset) : 0;
+      if (record !== 0 && this.lead(record, place)) {
+        page.functions.push(place);
+        return true;
+      }
+      this.release([place]);
+      return false;
+    });
+    this.keep(lasting, 0);
   }
 
-  /** Gives places back; what stood there may go. */
-  private release(places: readonly number[]): void {
-    for (const place of places) {
-      this.table.set(place, null);
-      this.free.push(place);
-    }
+  /** Enters a module in its level, and merges the level when it is full. */
+  private keep(module: Resident[], level: number): void {
+    if (this.synchronous || module.length === 0 || level >= LAST_LEVEL) return;
+    const modules = this.levels[level]!;
+    modules.push(module);
+    if (modules.length < MERGED) return;
+    const residents = modules
+      .splice(0)
+      .flat()
+      .filter(({ region, version }) => region.page.version === version);
+    if (residents.length > 0) this.handOver(residents, () => this.keep(residents, level + 1));
   }
 
   private lead(record: HostAddress, number: number): boolean {
@@ -153,6 +191,26 @@ export class CompilerTier {
     view.setUint16(words + HEAT_HANDLER, handler, true);
     view.setUint16(record + REC_HANDLER, PSEUDO_COMPILED, true);
     return true;
+  }
+
+  // -------------------------------------------------------------- places in the table
+
+  private takePlace(): number {
+    const place = this.free.pop() ?? this.top++;
+    if (place >= this.table.length) this.table.grow(1024);
+    return place;
+  }
+
+  /** Gives places back; what stood there may go. A module that is on its way may still write to them: they wait for it. */
+  private release(places: readonly number[]): void {
+    if (this.arriving > 0) {
+      this.held.push(...places);
+      return;
+    }
+    for (const place of places) {
+      this.table.set(place, null);
+      this.free.push(place);
+    }
   }
 }
 

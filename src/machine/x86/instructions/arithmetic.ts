@@ -477,10 +477,10 @@ export function defineArithmetic(set: InstructionSet): void {
   set.define('IMUL', '69', 'Gv Ev Iz', multiplyInto(immediateOperand), warm);
   set.define('IMUL', '6B', 'Gv Ev Is', multiplyInto(immediateOperand), warm);
 
-  set.define('INC', 'FE /0', 'Eb', step(addition), { lock: true });
-  set.define('INC', 'FF /0', 'Ev', step(addition), { lock: true, ...warm });
-  set.define('DEC', 'FE /1', 'Eb', step(subtraction), { lock: true });
-  set.define('DEC', 'FF /1', 'Ev', step(subtraction), { lock: true, ...warm });
+  set.define('INC', 'FE /0', 'Eb', step(addition), { lock: true, keepsFlags: true });
+  set.define('INC', 'FF /0', 'Ev', step(addition), { lock: true, keepsFlags: true, ...warm });
+  set.define('DEC', 'FE /1', 'Eb', step(subtraction), { lock: true, keepsFlags: true });
+  set.define('DEC', 'FF /1', 'Ev', step(subtraction), { lock: true, keepsFlags: true, ...warm });
   set.define('INC', '40+r', 'Zv', stepRegister(addition), { mode: 'legacy', sizes: [2, 4] });
   set.define('DEC', '48+r', 'Zv', stepRegister(subtraction), { mode: 'legacy', sizes: [2, 4] });
 

@@ -387,18 +387,21 @@ export function defineBits(set: InstructionSet): void {
     [7, 'SAR', shiftArithmetic],
   ];
   for (const [digit, name, shift] of shifts) {
-    const hot = digit === 2 || digit === 3 ? {} : { hot: [4, 8] };
-    set.define(name, `C0 /${digit}`, 'Eb Ib', shiftBy(shift, byImmediate));
+    // RCL and RCR compute with the carry.
+    const through = digit === 2 || digit === 3;
+    const keeps = { keepsFlags: !through };
+    const hot = through ? keeps : { hot: [4, 8], ...keeps };
+    set.define(name, `C0 /${digit}`, 'Eb Ib', shiftBy(shift, byImmediate), keeps);
     set.define(name, `C1 /${digit}`, 'Ev Ib', shiftBy(shift, byImmediate), hot);
-    set.define(name, `D0 /${digit}`, 'Eb', shiftBy(shift, byOne));
+    set.define(name, `D0 /${digit}`, 'Eb', shiftBy(shift, byOne), keeps);
     set.define(name, `D1 /${digit}`, 'Ev', shiftBy(shift, byOne), hot);
-    set.define(name, `D2 /${digit}`, 'Eb', shiftBy(shift, byCl));
+    set.define(name, `D2 /${digit}`, 'Eb', shiftBy(shift, byCl), keeps);
     set.define(name, `D3 /${digit}`, 'Ev', shiftBy(shift, byCl), hot);
   }
-  set.define('SHLD', '0F A4', 'Ev Gv Ib', doubleShift(false, byImmediate));
-  set.define('SHLD', '0F A5', 'Ev Gv', doubleShift(false, byCl));
-  set.define('SHRD', '0F AC', 'Ev Gv Ib', doubleShift(true, byImmediate));
-  set.define('SHRD', '0F AD', 'Ev Gv', doubleShift(true, byCl));
+  set.define('SHLD', '0F A4', 'Ev Gv Ib', doubleShift(false, byImmediate), { keepsFlags: true });
+  set.define('SHLD', '0F A5', 'Ev Gv', doubleShift(false, byCl), { keepsFlags: true });
+  set.define('SHRD', '0F AC', 'Ev Gv Ib', doubleShift(true, byImmediate), { keepsFlags: true });
+  set.define('SHRD', '0F AD', 'Ev Gv', doubleShift(true, byCl), { keepsFlags: true });
 
   for (const [opcode, digit, name, change] of [
     ['0F A3', 4, 'BT', 'test'],
@@ -406,12 +409,12 @@ export function defineBits(set: InstructionSet): void {
     ['0F B3', 6, 'BTR', 'reset'],
     ['0F BB', 7, 'BTC', 'complement'],
   ] as const) {
-    const lock = change === 'test' ? {} : { lock: true };
+    const lock = { keepsFlags: true, ...(change === 'test' ? {} : { lock: true }) };
     const hot = change === 'test' ? { hot: [4, 8] } : {};
     set.define(name, opcode, 'Ev Gv', bitTest(change, true), { ...lock, ...hot, modal: true });
     set.define(name, `0F BA /${digit}`, 'Ev Ib', bitTest(change, false), { ...lock, ...hot });
   }
-  set.define('BSF', '0F BC', 'Gv Ev', bitScan(false), { hot: [4, 8] });
-  set.define('BSR', '0F BD', 'Gv Ev', bitScan(true), { hot: [4, 8] });
+  set.define('BSF', '0F BC', 'Gv Ev', bitScan(false), { hot: [4, 8], keepsFlags: true });
+  set.define('BSR', '0F BD', 'Gv Ev', bitScan(true), { hot: [4, 8], keepsFlags: true });
   set.define('POPCNT', 'F3 0F B8', 'Gv Ev', populationCount);
 }
