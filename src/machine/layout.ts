@@ -124,6 +124,8 @@ export const CPU_RUN_START = 0x2c0;
 
 /** u32: why compiled code came back, an `Exit`. */
 export const CPU_LEAVE = 0x2c4;
+/** u32: the record whose own instruction the interpreter must execute, although compiled code begins there; 0 = none. */
+export const CPU_SKIPPED = 0x2cc;
 /** u32: 1 while a budget is too short for compiled code: the interpreter then finishes it alone. */
 export const CPU_FINISHING = 0x2c8;
 
@@ -186,12 +188,14 @@ export const TLB_CODE = 28;
 export const CODE_CACHE = 0x800000;
 
 /**
- * Eight bytes for each record of decoded code, at `heat base + (record >> HEAT_SHIFT)`: once compiled, the number of its
- * function (u32) and the handler that the record had (u16); and how often a run began there (u16, wraps around).
+ * Sixteen bytes for each record of decoded code, at `heat base + (record >> HEAT_SHIFT)`: once compiled, the number of its
+ * function (u32) and the handler that the record had (u16); how often a run began there (u16, wraps around); how often the
+ * function that begins there was left because the TLB did not know an address (u32).
  */
-export const HEAT_SHIFT = 2;
+export const HEAT_SHIFT = 1;
 export const HEAT_HANDLER = 4;
 export const HEAT_COUNT = 6;
+export const HEAT_MISSES = 8;
 
 // ------------------------------------------------------------------ paging
 

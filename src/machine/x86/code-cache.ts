@@ -9,7 +9,14 @@
  * The lines of a frame that hold decoded bytes are marked in the code-line masks, 64 bytes a bit: a store to another
  * line of the same page costs nothing here.
  */
-import { ENGINE_CODE_LINES, HEAT_COUNT, HEAT_SHIFT, STEP_RECORDS, STEP_RECORDS_SIZE } from '../layout.ts';
+import {
+  ENGINE_CODE_LINES,
+  HEAT_COUNT,
+  HEAT_MISSES,
+  HEAT_SHIFT,
+  STEP_RECORDS,
+  STEP_RECORDS_SIZE,
+} from '../layout.ts';
 import type { HostAddress, MachineMemory, Mfn } from '../memory.ts';
 import { PAGE_SIZE } from '../memory.ts';
 import { type Decoder, Decoding } from './decoder.ts';
@@ -183,6 +190,7 @@ export class CodeCache {
       const pseudo = view.getUint16(r + REC_HANDLER, true) <= PSEUDO_LIMIT;
       if (!pseudo) run++;
       view.setUint16(heat + (r >>> HEAT_SHIFT) + HEAT_COUNT, 0, true);
+      view.setUint32(heat + (r >>> HEAT_SHIFT) + HEAT_MISSES, 0, true);
       u8[r + REC_RUN] = run;
     }
     page.blocks.push(first, end);

@@ -30,6 +30,7 @@ import {
   load64,
   ltS,
   ltU,
+  ne,
   or,
   select,
   shl,
@@ -63,6 +64,9 @@ import {
   REG_ZERO,
   SCRATCH_LIMIT,
   SEG_SLOT_SIZE,
+  TLB_ADDEND,
+  TLB_READ,
+  TLB_WRITE,
 } from '../layout.ts';
 import { FLAGS_BIT } from './effects.ts';
 import { addCarries, callSupport, Emitter, type SupportFunctions, subBorrows } from './emitter.ts';
@@ -91,8 +95,8 @@ export interface Transfers {
   toTarget(): void;
   /** To an address. */
   toAddress(address: Expression): void;
-  /** Out of compiled code, with the instruction not retired: `why` is an Exit, or a value that selects one at run time. */
-  leaveAt(why: Expression): void;
+  /** Out of compiled code, with the instruction not retired: `why` is an Exit. */
+  leaveAt(why: number): void;
   /** Out of compiled code after the instruction: `why` is an Exit. */
   leaveAfter(why: number): void;
 }
@@ -109,6 +113,7 @@ export class CompilerEmitter extends Emitter {
   private readonly bank: Local;
   private readonly view: DataView;
   private readonly transfers: Transfers;
+  private readonly long: boolean;
   private record = 0;
   private readonly registers: (Local | undefined)[] = new Array<Local | undefined>(16).fill(undefined);
   /** The two words that flags follow from, and what they are. */
@@ -123,7 +128,7 @@ export class CompilerEmitter extends Emitter {
   /** Nesting of the code that runs whenever the instruction does. */
   private level = 0;
 
-  /** `view` is over the memory that records lie in. */
+  /** `view` is over the memory that records lie in; for `long` see `translate`. */
   constructor(
     f: FunctionBuilder,
     support: SupportFunctions,
@@ -131,12 +136,14 @@ export class CompilerEmitter extends Emitter {
     page: Local,
     bank: Local,
     transfers: Transfers,
+    long: boolean,
   ) {
     super(f, { size: 4, memory: false, plain: false, addressSize: 8, long: true, repeat: 0 }, support);
     this.view = view;
     this.page = page;
     this.bank = bank;
     this.transfers = transfers;
+    this.long = long;
     this.first = f.local(I64);
     this.second = f.local(I64);
     this.meta = f.local(I32);
@@ -312,24 +319,35 @@ export class CompilerEmitter extends Emitter {
   }
 
   /**
-   * A store that needs care (it crosses a page, or changes code) is left to the interpreter, before anything is
-   * committed; so a translated address is never a bounce buffer for writing.
+   * What the TLB does not know is left to the interpreter, before anything is committed, and so are stores that need care
+   * (they cross a page, or change code): a translated address is never a bounce buffer. The short form asks nobody, which
+   * makes code half as long; it also takes operands that are not aligned for unknown, to save an addition. Code that is
+   * left too often for that gets the long form, which fills the TLB by itself.
    */
+  override translate(address: Expression, size: number, write: boolean): Local {
+    if (this.long || size > 8) return super.translate(address, size, write);
+    const { f } = this;
+    const va = f.let(address);
+    const entry = f.let(add(and(shrU(wrap(va), i32(7)), i32(0x7fe0)), this.bank));
+    const tag = load64(entry, write ? TLB_WRITE : TLB_READ);
+    f.if(ne(tag, and(va, i64(-4096 + (size - 1)))), () => this.transfers.leaveAt(Exit.Miss));
+    return f.let(add(load32(entry, TLB_ADDEND), wrap(va)));
+  }
   protected override translateSlowly(host: Local, address: Expression, size: number, write: boolean): void {
     const { f } = this;
+    if (!this.long) {
+      this.transfers.leaveAt(Exit.Miss);
+      return;
+    }
     f.set(host, callSupport(this.support, write ? 'probeWrite' : 'probeRead', address, i32(size)));
-    if (write) {
-      f.if(ltU(host, i32(SCRATCH_LIMIT)), () =>
-        this.transfers.leaveAt(select(host, i32(Exit.StepOne), i32(Exit.Exception))),
-      );
-    } else f.if(eqz(host), () => this.fault());
+    f.if(ltU(host, i32(SCRATCH_LIMIT)), () => this.transfers.leaveAt(Exit.Miss));
   }
   override stored(): void {}
 
   // -------------------------------------------------------------- ends
 
   fault(): void {
-    this.transfers.leaveAt(i32(Exit.Exception));
+    this.transfers.leaveAt(Exit.Exception);
   }
   jumpToTarget(): void {
     this.transfers.toTarget();
@@ -343,7 +361,7 @@ export class CompilerEmitter extends Emitter {
   }
   exitAt(kind: number, vector?: Expression): void {
     this.noteExit(kind, vector);
-    this.transfers.leaveAt(i32(kind));
+    this.transfers.leaveAt(kind);
   }
   private noteExit(kind: number, vector?: Expression): void {
     this.setState32(CPU_EXIT_KIND, i32(kind));

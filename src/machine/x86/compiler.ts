@@ -48,12 +48,12 @@ export class Compiler {
     return this.builder.build(page, offset);
   }
 
-  /** Compiles the region that begins at an offset of a page. */
-  compile(page: CodePage, offset: number): CompiledRegion | undefined {
+  /** Compiles the region that begins at an offset of a page, in its short or its long form. */
+  compile(page: CodePage, offset: number, long: boolean): CompiledRegion | undefined {
     const region = this.region(page, offset);
     if (region === undefined) return undefined;
     const f = new FunctionBuilder(0, REGION_PARAMETERS, REGION_RESULTS);
-    new RegionEmitter(f, this.memory, this.imports.functions, LINKAGE, region).emit();
+    new RegionEmitter(f, this.memory, this.imports.functions, LINKAGE, region, long).emit();
     return { page, offset, instructions: region.instructions, body: f.finish() };
   }
 

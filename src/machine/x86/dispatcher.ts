@@ -26,6 +26,7 @@ import {
   load64From8U,
   load64From16U,
   ne,
+  or,
   shl,
   shrU,
   sub,
@@ -43,6 +44,7 @@ import {
   CPU_LEAVE,
   CPU_RETIRED,
   CPU_RIP,
+  CPU_SKIPPED,
   CPU_TLB_BANK,
   HEAT_SHIFT,
   REG_PAGE,
@@ -92,10 +94,11 @@ export function buildDispatcher(
   };
   f.store32(BASE, BASE, CPU + CPU_CODE_CHANGED);
   f.store32(BASE, BASE, CPU + CPU_FINISHING);
+  f.store32(BASE, BASE, CPU + CPU_SKIPPED);
   f.loop((again) => {
     const compiled = and(
       eq(load16U(record, REC_HANDLER), i32(PSEUDO_COMPILED)),
-      eqz(load32(BASE, CPU + CPU_FINISHING)),
+      eqz(or(load32(BASE, CPU + CPU_FINISHING), eq(record, load32(BASE, CPU + CPU_SKIPPED)))),
     );
     f.if(
       compiled,
@@ -119,9 +122,15 @@ export function buildDispatcher(
             geU(why, i32(LEAVE_STATUS)),
             () => handlerLeft(),
             () => {
-              f.if(ne(why, i32(Exit.Step)), () => leave(why));
-              // Too little is left for compiled code: the interpreter spends it.
-              f.store32(BASE, i32(1), CPU + CPU_FINISHING);
+              f.if(
+                eq(why, i32(Exit.Miss)),
+                () => f.store32(BASE, load32(BASE, CPU + CPU_EXIT_RECORD), CPU + CPU_SKIPPED),
+                () => {
+                  f.if(ne(why, i32(Exit.Step)), () => leave(why));
+                  // Too little is left for compiled code: the interpreter spends it.
+                  f.store32(BASE, i32(1), CPU + CPU_FINISHING);
+                },
+              );
             },
           );
         });

@@ -63,7 +63,7 @@ const TWO_32 = 4294967296;
 export type EngineKind = 'interpreter' | 'compiler' | 'auto';
 
 /** How often a run begins at a record before it is compiled; 0 = never. */
-const HEAT_LIMITS: Readonly<Record<EngineKind, number>> = { interpreter: 0, compiler: 1, auto: 12_000 };
+const HEAT_LIMITS: Readonly<Record<EngineKind, number>> = { interpreter: 0, compiler: 1, auto: 6_000 };
 
 type Execute = (record: number, budget: number) => number;
 
@@ -244,18 +244,21 @@ export class Engine implements Translator, FollowingPage {
       if (stopped !== 0 && generation === this.codeCache.generation) this.linkStop(stopped, record);
       stopped = 0;
       let kind = this.execute(record, memory.u32[budgetWord]!);
-      if (kind === Exit.Step || kind === Exit.StepOne) {
+      if (kind === Exit.Step) {
         const left = memory.u32[budgetWord]!;
         if (left === 0) return Exit.Budget;
-        const from = kind === Exit.Step ? memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]! : this.recordAtRip();
-        this.copySteps(from, kind === Exit.Step ? left : 1);
+        this.copySteps(memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!, left);
         kind = this.execute(STEP_RECORDS, left);
         // Steps that branch elsewhere may meet another long run; what is left decides again.
-        if (kind === Exit.Step || kind === Exit.StepOne) kind = Exit.Decode;
+        if (kind === Exit.Step) kind = Exit.Decode;
         else if (kind === Exit.Decode) memory.u32[(CPU + CPU_EXIT_RECORD) >> 2] = 0;
       }
       if (kind === Exit.Hot) {
         this.requestCompilation();
+        continue;
+      }
+      if (kind === Exit.Thrashing) {
+        this.tier?.requestLongForm(memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!);
         continue;
       }
       if (kind === Exit.System) {

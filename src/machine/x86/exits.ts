@@ -26,8 +26,10 @@ export const Exit = {
   Hot: 11,
   /** Compiled code begins at the record: internal to the engine. */
   Compiled: 12,
-  /** One instruction must be interpreted before compiled code can go on: internal to the engine. */
-  StepOne: 13,
+  /** Compiled code leaves an instruction to the interpreter: internal to the engine. */
+  Miss: 13,
+  /** A compiled function is left often because of the TLB: internal to the engine. */
+  Thrashing: 14,
 } as const;
 export type Exit = (typeof Exit)[keyof typeof Exit];
 
@@ -45,5 +47,6 @@ export const EXIT_NAMES = [
   'step',
   'hot',
   'compiled',
-  'step-one',
+  'miss',
+  'thrashing',
 ] as const;

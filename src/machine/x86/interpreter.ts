@@ -56,6 +56,7 @@ import {
   CPU_RIP,
   CPU_RUN_LEFT,
   CPU_RUN_START,
+  CPU_SKIPPED,
   CPU_TLB_BANK,
   HEAT_COUNT,
   HEAT_HANDLER,
@@ -198,6 +199,10 @@ export function buildInterpreter(
           // COMPILED
           () => {
             f.brIf(outline, load32(BASE, CPU + CPU_FINISHING));
+            f.if(eq(record, load32(BASE, CPU + CPU_SKIPPED)), () => {
+              f.store32(BASE, BASE, CPU + CPU_SKIPPED);
+              f.br(outline);
+            });
             accountBefore();
             leaveHere(Exit.Compiled);
           },

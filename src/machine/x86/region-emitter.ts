@@ -32,6 +32,7 @@ import {
   ltU,
   ne,
   or,
+  select,
   shl,
   shrU,
   sub,
@@ -42,23 +43,25 @@ import {
   CPU,
   CPU_BUDGET,
   CPU_CODE_CHANGED,
+  CPU_EXIT_KIND,
   CPU_EXIT_RECORD,
   CPU_EXTRA_RETIRED,
   CPU_LEAVE,
   CPU_REPEAT_AGAIN,
   CPU_RIP,
   CPU_TLB_BANK,
+  HEAT_MISSES,
   HEAT_SHIFT,
   REG_PAGE,
   TLB_CODE,
   TLB_EXECUTE,
 } from '../layout.ts';
-import type { MachineMemory } from '../memory.ts';
+import type { HostAddress, MachineMemory } from '../memory.ts';
 import { CompilerEmitter, type Transfers } from './compiler-emitter.ts';
 import { callSupport, type SupportFunctions } from './emitter.ts';
 import { Exit } from './exits.ts';
 import { Status } from './interpreter-emitter.ts';
-import { PSEUDO_COMPILED, REC_HANDLER, REC_OFFSET } from './record.ts';
+import { PSEUDO_COMPILED, REC_HANDLER, REC_OFFSET, RECORD_SHIFT } from './record.ts';
 import { type Block, Flow, type Instruction, type Region } from './region.ts';
 
 const BASE = i32(0);
@@ -66,6 +69,28 @@ const BASE = i32(0);
 export const LEFT_COMPILED_CODE = i64Halves(0, 0x80000000);
 /** In CPU_LEAVE, added to the Status of an instruction's handler that did not simply go on. */
 export const LEAVE_STATUS = 0x100;
+
+/** A function that is left so often because of the TLB is compiled again, in its long form. */
+const MISS_LIMIT = 2000;
+
+/**
+ * All about a place where a function leaves, in one constant: bits 0–1 why, one of the following; bits 2–9 how many
+ * instructions are given back to the budget; from bit 10 on the number of the record, which must fit.
+ */
+function leaveWord(record: HostAddress, gives: number, why: number): number {
+  const number = record >>> RECORD_SHIFT;
+  if (number >= 2 ** (32 - LEAVE_RECORD)) throw new RangeError(`no room for the number of record ${record}`);
+  return (number << LEAVE_RECORD) | (gives << LEAVE_GIVES) | why;
+}
+const LEAVE_WHY_MASK = 3;
+const LEAVE_GIVES = 2;
+const LEAVE_GIVES_MASK = 0xff;
+const LEAVE_RECORD = 10;
+const BY_MISS = 0;
+const BY_EXCEPTION = 1;
+const BY_STEP = 2;
+/** As CPU_EXIT_KIND says. */
+const BY_EXIT = 3;
 
 /** What a module of compiled code has to link to. */
 export interface Linkage {
@@ -88,10 +113,8 @@ export class RegionEmitter implements Transfers {
   private readonly left: Local;
   private readonly depth: Local;
   private readonly bank: Local;
-  /** Of the instruction at which the function leaves: its record; what it gives back of the budget; why. */
-  private readonly leaveRecord: Local;
-  private readonly leaveGives: Local;
-  private readonly leaveWhy: Local;
+  /** Where the function leaves, and why: see `leaveWord`. */
+  private readonly leaving: Local;
   private readonly tails = new Map<number, Label>();
   private readonly blockLabels = new Map<Block, Label>();
   private readonly loopLabels = new Map<Block, Label>();
@@ -106,6 +129,7 @@ export class RegionEmitter implements Transfers {
     support: SupportFunctions,
     linkage: Linkage,
     region: Region,
+    long: boolean,
   ) {
     this.f = f;
     this.memory = memory;
@@ -116,10 +140,8 @@ export class RegionEmitter implements Transfers {
     this.left = f.parameter(1);
     this.depth = f.parameter(2);
     this.bank = f.local(I32);
-    this.leaveRecord = f.local(I32);
-    this.leaveGives = f.local(I32);
-    this.leaveWhy = f.local(I32);
-    this.c = new CompilerEmitter(f, support, memory.view, this.page, this.bank, this);
+    this.leaving = f.local(I32);
+    this.c = new CompilerEmitter(f, support, memory.view, this.page, this.bank, this, long);
   }
 
   emit(): void {
@@ -160,11 +182,30 @@ export class RegionEmitter implements Transfers {
 
   /** The end of all tails: says where and why. */
   private finish(): void {
-    const { f } = this;
-    f.store64(BASE, add(this.page, load64From16U(this.leaveRecord, REC_OFFSET)), CPU + CPU_RIP);
-    f.store32(BASE, this.leaveRecord, CPU + CPU_EXIT_RECORD);
-    f.store32(BASE, this.leaveWhy, CPU + CPU_LEAVE);
-    f.return(LEFT_COMPILED_CODE, add(this.left, this.leaveGives));
+    const { f, memory, region } = this;
+    const record = f.variable(shl(shrU(this.leaving, i32(LEAVE_RECORD)), i32(RECORD_SHIFT)));
+    const by = f.let(and(this.leaving, i32(LEAVE_WHY_MASK)));
+    const why = f.variable(
+      select(
+        eq(by, i32(BY_EXIT)),
+        load32(BASE, CPU + CPU_EXIT_KIND),
+        select(eq(by, i32(BY_STEP)), i32(Exit.Step), i32(Exit.Exception)),
+      ),
+    );
+    f.store64(BASE, add(this.page, load64From16U(record, REC_OFFSET)), CPU + CPU_RIP);
+    f.if(eq(by, i32(BY_MISS)), () => {
+      const misses = memory.heat + (region.record >>> HEAT_SHIFT) + HEAT_MISSES;
+      f.store32(BASE, add(load32(BASE, misses), i32(1)), misses);
+      f.set(why, i32(Exit.Miss));
+      f.if(eq(load32(BASE, misses), i32(MISS_LIMIT)), () => {
+        f.set(why, i32(Exit.Thrashing));
+        f.set(record, i32(region.record));
+      });
+    });
+    f.store32(BASE, record, CPU + CPU_EXIT_RECORD);
+    f.store32(BASE, why, CPU + CPU_LEAVE);
+    const gives = and(shrU(this.leaving, i32(LEAVE_GIVES)), i32(LEAVE_GIVES_MASK));
+    f.return(LEFT_COMPILED_CODE, add(this.left, gives));
   }
 
   // -------------------------------------------------------------- control flow
@@ -204,7 +245,7 @@ export class RegionEmitter implements Transfers {
     const first = block.instructions[0]!;
     if (block.isCheckpoint) {
       f.if(ltU(this.left, i32(block.need)), () => {
-        this.leaveWith(first, 0, i32(Exit.Step), block.dirtyIn);
+        this.leaveWith(first, 0, BY_STEP, block.dirtyIn);
       });
     }
     f.set(this.left, sub(this.left, i32(block.instructions.length)));
@@ -254,11 +295,9 @@ export class RegionEmitter implements Transfers {
 
   // -------------------------------------------------------------- leaving
 
-  private leaveWith(at: Instruction, gives: number, why: Expression, dirty: number): void {
+  private leaveWith(at: Instruction, gives: number, by: number, dirty: number): void {
     const { f } = this;
-    f.set(this.leaveWhy, why);
-    f.set(this.leaveRecord, i32(at.record));
-    f.set(this.leaveGives, i32(gives));
+    f.set(this.leaving, i32(leaveWord(at.record, gives, by)));
     f.br(this.tails.get(dirty)!);
   }
 
@@ -267,8 +306,9 @@ export class RegionEmitter implements Transfers {
     return this.block.instructions.length - this.number;
   }
 
-  leaveAt(why: Expression): void {
-    this.leaveWith(this.instruction, this.rest, why, this.instruction.dirtyBefore);
+  leaveAt(why: number): void {
+    const by = why === Exit.Miss ? BY_MISS : why === Exit.Exception ? BY_EXCEPTION : BY_EXIT;
+    this.leaveWith(this.instruction, this.rest, by, this.instruction.dirtyBefore);
   }
 
   leaveAfter(why: number): void {

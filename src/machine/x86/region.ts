@@ -91,6 +91,8 @@ export interface Block {
 
 export interface Region {
   readonly page: CodePage;
+  /** The record that it begins at. */
+  readonly record: HostAddress;
   readonly entry: Block;
   /** In reverse post-order. */
   readonly blocks: readonly Block[];
@@ -133,7 +135,7 @@ export class RegionBuilder {
     cutIrregularEdges(ordered);
     placeCheckpoints(ordered);
     trackLocations(ordered);
-    return { page, entry, blocks: ordered, instructions: found.size };
+    return { page, record: entry.instructions[0]!.record, entry, blocks: ordered, instructions: found.size };
   }
 
   /** The instruction at `offset`, or where its records lead to instead. */

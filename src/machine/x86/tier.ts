@@ -30,6 +30,7 @@ interface Request {
   readonly page: CodePage;
   readonly offset: number;
   readonly version: number;
+  readonly long: boolean;
 }
 
 /** A compiled region at its place in the table. */
@@ -65,6 +66,8 @@ export class CompilerTier {
   private waited = 0;
   /** The modules of each level. */
   private readonly levels: Resident[][][] = Array.from({ length: LAST_LEVEL + 1 }, () => []);
+  /** What begins at each record; stale where the record's page was decoded anew. */
+  private readonly byRecord = new Map<HostAddress, Resident>();
   /** First place of the table that was never used, and those below it that are free again; entry 0 stays empty. */
   private top = 1;
   private readonly free: number[] = [];
@@ -92,7 +95,16 @@ export class CompilerTier {
 
   /** Asks for the region that begins at an offset of a page. */
   request(page: CodePage, offset: number): void {
-    this.queue.push({ page, offset, version: page.version });
+    this.queue.push({ page, offset, version: page.version, long: false });
+    if (this.synchronous) this.compileQueue();
+  }
+
+  /** Asks for the long form of the compiled function that begins at a record. */
+  requestLongForm(record: HostAddress): void {
+    const resident = this.byRecord.get(record);
+    if (resident === undefined || resident.region.page.version !== resident.version) return;
+    const { page, offset } = resident.region;
+    this.queue.push({ page, offset, version: page.version, long: true });
     if (this.synchronous) this.compileQueue();
   }
 
@@ -115,8 +127,8 @@ export class CompilerTier {
     const module: Resident[] = [];
     for (const request of this.queue.splice(0, BATCH)) {
       if (!this.isCurrent(request)) continue;
-      const { page, offset, version } = request;
-      const region = this.compiler.compile(page, offset);
+      const { page, offset, version, long } = request;
+      const region = this.compiler.compile(page, offset, long);
       if (region === undefined) continue;
       module.push({ region, version, place: this.takePlace() });
       stats.functions++;
@@ -127,10 +139,12 @@ export class CompilerTier {
     stats.milliseconds += this.now() - started;
   }
 
-  private isCurrent({ page, offset, version }: Request): boolean {
+  private isCurrent({ page, offset, version, long }: Request): boolean {
     if (page.version !== version) return false;
     const record = this.codeCache.lookup(page, offset);
-    return record !== 0 && this.memory.view.getUint16(record + REC_HANDLER, true) !== PSEUDO_COMPILED;
+    const compiled =
+      record !== 0 && this.memory.view.getUint16(record + REC_HANDLER, true) === PSEUDO_COMPILED;
+    return record !== 0 && compiled === long;
   }
 
   // -------------------------------------------------------------- modules
@@ -161,6 +175,7 @@ export class CompilerTier {
       const record = page.version === version ? this.codeCache.lookup(page, offset) : 0;
       if (record !== 0 && this.lead(record, place)) {
         page.functions.push(place);
+        this.byRecord.set(record, resident);
         return true;
       }
       this.release([place]);
@@ -184,7 +199,7 @@ export class CompilerTier {
 
   private lead(record: HostAddress, number: number): boolean {
     const { view, heat } = this.memory;
-    const handler = view.getUint16(record + REC_HANDLER, true);
+    const handler = handlerOf(this.memory, record);
     if (handler < PSEUDO_COUNT) return false;
     const words = heat + (record >>> HEAT_SHIFT);
     view.setUint32(words, number, true);
