@@ -144,6 +144,11 @@ export class RegionBuilder {
     return record === 0 ? undefined : this.instructionIn(record);
   }
 
+  private isCompiled(page: CodePage, offset: number): boolean {
+    const record = this.codeCache.lookup(page, offset);
+    return record !== 0 && this.memory.view.getUint16(record + REC_HANDLER, true) === PSEUDO_COMPILED;
+  }
+
   private instructionIn(record: HostAddress): Instruction | number | undefined {
     const { memory } = this;
     const { view, u8 } = memory;
@@ -186,6 +191,8 @@ export class RegionBuilder {
     for (let i = 0; i < pending.length && found.size < REGION_LIMIT; i++) {
       let at = pending[i]!;
       while (at >= 0 && at < PAGE_SIZE && !found.has(at) && found.size < REGION_LIMIT) {
+        // What has been compiled from elsewhere is not compiled twice: cold code above all has to be short.
+        if (at !== entry && this.isCompiled(page, at)) break;
         const instruction = this.instructionAt(page, at);
         if (instruction === undefined) break;
         if (typeof instruction === 'number') {

@@ -17,11 +17,13 @@ import type { CompiledRegion, Compiler } from './compiler.ts';
 import { PSEUDO_COMPILED, PSEUDO_COUNT, REC_HANDLER } from './record.ts';
 
 /** Regions that are compiled at once. */
-const BATCH = 64;
-/** A request waits at most so many turns of the engine for others. */
-const PATIENCE = 16;
-/** So many modules of one level become one of the next; those of the last level stay as they are. */
-const MERGED = 8;
+const BATCH = 128;
+/** A request waits about so many milliseconds for others. */
+const PATIENCE_MS = 60;
+/** The time is looked at once in so many turns of the engine. */
+const TURNS = 32;
+/** So many modules of one level become one of the next; those of the last level become one of the same. */
+const MERGED = 4;
 const LAST_LEVEL = 3;
 /** Functions in the table before everything is dropped. */
 const FUNCTION_LIMIT = 24_000;
@@ -63,7 +65,9 @@ export class CompilerTier {
   private readonly synchronous: boolean;
   private readonly now: () => number;
   private queue: Request[] = [];
-  private waited = 0;
+  /** When the first request of the queue came. */
+  private waitingSince = 0;
+  private turns = 0;
   /** The modules of each level. */
   private readonly levels: Resident[][][] = Array.from({ length: LAST_LEVEL + 1 }, () => []);
   /** What begins at each record; stale where the record's page was decoded anew. */
@@ -95,8 +99,7 @@ export class CompilerTier {
 
   /** Asks for the region that begins at an offset of a page. */
   request(page: CodePage, offset: number): void {
-    this.queue.push({ page, offset, version: page.version, long: false });
-    if (this.synchronous) this.compileQueue();
+    this.enqueue(page, offset, false);
   }
 
   /** Asks for the long form of the compiled function that begins at a record. */
@@ -104,19 +107,25 @@ export class CompilerTier {
     const resident = this.byRecord.get(record);
     if (resident === undefined || resident.region.page.version !== resident.version) return;
     const { page, offset } = resident.region;
-    this.queue.push({ page, offset, version: page.version, long: true });
+    this.enqueue(page, offset, true);
+  }
+
+  private enqueue(page: CodePage, offset: number, long: boolean): void {
+    if (this.queue.length === 0) this.waitingSince = this.now();
+    this.queue.push({ page, offset, version: page.version, long });
     if (this.synchronous) this.compileQueue();
   }
 
   /** Between two turns of the engine: compiles if there is enough, or if it has waited long enough. */
   poll(): void {
     if (this.queue.length === 0) return;
-    if (this.queue.length < BATCH && ++this.waited < PATIENCE) return;
+    if (this.queue.length < BATCH) {
+      if (++this.turns % TURNS !== 0 || this.now() - this.waitingSince < PATIENCE_MS) return;
+    }
     this.compileQueue();
   }
 
   private compileQueue(): void {
-    this.waited = 0;
     if (this.top - this.free.length > FUNCTION_LIMIT) {
       this.queue = [];
       this.codeCache.flush();
@@ -186,7 +195,7 @@ export class CompilerTier {
 
   /** Enters a module in its level, and merges the level when it is full. */
   private keep(module: Resident[], level: number): void {
-    if (this.synchronous || module.length === 0 || level >= LAST_LEVEL) return;
+    if (this.synchronous || module.length === 0) return;
     const modules = this.levels[level]!;
     modules.push(module);
     if (modules.length < MERGED) return;
@@ -194,7 +203,8 @@ export class CompilerTier {
       .splice(0)
       .flat()
       .filter(({ region, version }) => region.page.version === version);
-    if (residents.length > 0) this.handOver(residents, () => this.keep(residents, level + 1));
+    if (residents.length > 0)
+      this.handOver(residents, () => this.keep(residents, Math.min(level + 1, LAST_LEVEL)));
   }
 
   private lead(record: HostAddress, number: number): boolean {
