@@ -109,6 +109,8 @@ export abstract class Vcpu {
   blocked = false;
   /** What has been done for it since its turn was last charged, beside executing it; in instructions, roughly. */
   work = 0;
+  /** Instructions after which it wants to be asked again, whatever its turn still holds. */
+  longestRun = Number.POSITIVE_INFINITY;
   /** Something may be there to deliver. A vCPU that merely had its turn cut in two enters the guest again as it left. */
   stirred = true;
 

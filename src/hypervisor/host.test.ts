@@ -94,6 +94,8 @@ class TestProcessor implements Processor {
   invalidatePage(): void {}
   invalidateAll(): void {}
   noteTableChange(): void {}
+  invalidateRegion(): void {}
+  instructionAtExit(): undefined {}
 }
 
 class World {

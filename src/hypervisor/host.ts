@@ -246,7 +246,7 @@ export class Host {
         vcpu.prepare();
         if (!vcpu.runnable) break;
       }
-      let budget = left;
+      let budget = Math.min(left, vcpu.longestRun);
       if (clock.virtual) {
         const now = clock.nowNs();
         budget = Math.min(budget, Math.max(1, Math.min(timers.nextNs - now, TICK_NS - (now % TICK_NS))));

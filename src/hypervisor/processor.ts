@@ -7,7 +7,9 @@
 import type { Gva, Maddr } from '../machine/memory.ts';
 import type { Exit } from '../machine/x86/exits.ts';
 import type { Translator } from '../machine/x86/guest-memory.ts';
+import type { InstructionView } from '../machine/x86/instruction-view.ts';
 import type { VcpuState } from '../machine/x86/state.ts';
+import type { SystemHooks } from '../machine/x86/system.ts';
 
 /** The two words of a segment descriptor, as they lie in a descriptor table. */
 export interface Descriptor {
@@ -16,10 +18,7 @@ export interface Descriptor {
 }
 
 /** Questions that the processor asks while it executes. */
-export interface ProcessorHooks {
-  /** The descriptor that a selector names, or undefined beyond the table's limit. */
-  readDescriptor(selector: number): Descriptor | undefined;
-}
+export type ProcessorHooks = SystemHooks;
 
 export interface Processor extends Translator {
   /** The state at the active place. */
@@ -35,8 +34,12 @@ export interface Processor extends Translator {
   loadRoot(cr3: Maddr): void;
   /** INVLPG in the loaded address space. */
   invalidatePage(gva: Gva): void;
+  /** INVLPG in the loaded address space, for both privileges, whatever the size of the page was. */
+  invalidateRegion(gva: Gva): void;
   /** Drops every cached translation of every address space. */
   invalidateAll(): void;
   /** A present page-table entry was changed, cleared or downgraded: address spaces not loaded now are stale. */
   noteTableChange(): void;
+  /** The instruction that the last exit is about; undefined where there is none. */
+  instructionAtExit(): InstructionView | undefined;
 }

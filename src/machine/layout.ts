@@ -129,6 +129,14 @@ export const CPU_SKIPPED = 0x2cc;
 /** u32: 1 while a budget is too short for compiled code: the interpreter then finishes it alone. */
 export const CPU_FINISHING = 0x2c8;
 
+/** u32 each: where page walks lead: the host address of the guest's physical address 0, and how many frames follow it. */
+export const CPU_PHYSICAL_BASE = 0x2d0;
+export const CPU_PHYSICAL_FRAMES = 0x2d4;
+/** u32: an interrupt waits for RFLAGS.IF: the instruction that sets it ends the run. */
+export const CPU_INTERRUPT_WAITS = 0x2d8;
+/** i64: RIP behind the last STI that set RFLAGS.IF, or load of SS: no interrupt comes in between (Intel SDM 3A, 6.8.3). */
+export const CPU_INTERRUPT_SHADOW = 0x2e0;
+
 /** x87: control word, status word (without TOP), TOP, tag bits (1 = empty), opcode, last instruction and data pointers. */
 export const CPU_FPU_CONTROL = 0x300; // u16
 export const CPU_FPU_STATUS = 0x302; // u16, TOP kept apart

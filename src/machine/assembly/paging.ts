@@ -18,9 +18,10 @@ import {
   CPU_LONG,
   CPU_PAGING,
   CPU_PENDING_STORE,
+  CPU_PHYSICAL_BASE,
+  CPU_PHYSICAL_FRAMES,
   CPU_TLB_BANK,
   ENGINE_CODE_LINES,
-  ENGINE_FRAMES,
   ENGINE_FRAMES_BASE,
   PAGING_NX,
   PAGING_ON,
@@ -86,8 +87,8 @@ let walkedDirty: bool = false;
  * Sets accessed bits, and the dirty bit of the last level for a write.
  */
 function walk(va: i64, access: i32): i32 {
-  const framesBase = load<i32>(ENGINE_FRAMES_BASE);
-  const frames = <i64>load<u32>(ENGINE_FRAMES);
+  const framesBase = load<i32>(CPU + CPU_PHYSICAL_BASE);
+  const frames = <i64>load<u32>(CPU + CPU_PHYSICAL_FRAMES);
   const paging = load<i32>(CPU + CPU_PAGING);
   if ((paging & PAGING_ON) == 0) {
     const page = va & 0xfffff000;
@@ -118,7 +119,8 @@ function walk(va: i64, access: i32): i32 {
     nx |= entry;
     if (shift == 12) break;
     if ((entry & PTE_PSE) != 0) {
-      if (shift == 39) return pageFault(va, access, PF_PRESENT | PF_RESERVED);
+      // There are no pages of 1 GiB; CPUID says so.
+      if (shift >= 30) return pageFault(va, access, PF_PRESENT | PF_RESERVED);
       if ((entry & ((1 << shift) - 1) & 0xfffffffffe000) != 0) {
         return pageFault(va, access, PF_PRESENT | PF_RESERVED);
       }

@@ -12,12 +12,16 @@ import {
   CPU,
   CPU_BUDGET,
   CPU_CODE_CHANGED,
+  CPU_CR3,
   CPU_EXIT_ADDRESS,
   CPU_EXIT_ERROR,
   CPU_EXIT_RECORD,
   CPU_EXIT_VECTOR,
   CPU_FLAGS_OTHER,
+  CPU_INTERRUPT_WAITS,
   CPU_LONG,
+  CPU_PHYSICAL_BASE,
+  CPU_PHYSICAL_FRAMES,
   CPU_SIZE,
   REG_PAGE,
   STEP_RECORDS,
@@ -32,6 +36,7 @@ import { Decoder } from './decoder.ts';
 import { buildDispatcher } from './dispatcher.ts';
 import { Exit } from './exits.ts';
 import type { Translator } from './guest-memory.ts';
+import { InstructionView } from './instruction-view.ts';
 import { instructionSet } from './instructions/index.ts';
 import { buildInterpreter } from './interpreter.ts';
 import {
@@ -45,7 +50,7 @@ import {
   REC_RUN,
   RECORD_SIZE,
 } from './record.ts';
-import { FLAG_TF, VECTOR_DB, VECTOR_GP, VECTOR_SS } from './registers.ts';
+import { FLAG_IF, FLAG_TF, VECTOR_DB, VECTOR_GP, VECTOR_SS } from './registers.ts';
 import { addressedStack, isNonCanonical } from './stack-fault.ts';
 import { VcpuState } from './state.ts';
 import { exportedSignatures, supportModuleBytes } from './support-imports.ts';
@@ -55,6 +60,8 @@ import { TlbBanks } from './tlb-banks.ts';
 import { type Variant, VariantTable } from './variants.ts';
 
 const TWO_32 = 4294967296;
+/** The root of an address space whose CR3 lies outside the guest's memory: no walk of it comes to an end. */
+const NOWHERE = 2 ** 51;
 
 /**
  * What executes guest code: the interpreter alone; compiled code wherever possible, compiled at the first entry; or the
@@ -200,8 +207,16 @@ export class Engine implements Translator, FollowingPage {
 
   /** Loads CR3: the address space's TLB bank becomes the active one, emptied if any page table changed meanwhile. */
   loadRoot(cr3: Maddr): void {
-    this.cpu.set(0x1f0, cr3 | 0, Math.floor(cr3 / TWO_32) | 0);
-    this.banks.select(cr3, this.cpu.cpl === 3 ? 1 : 0);
+    this.cpu.set(CPU_CR3, cr3 | 0, Math.floor(cr3 / TWO_32) | 0);
+    this.banks.select(this.rootOf(cr3), this.cpu.cpl === 3 ? 1 : 0);
+  }
+
+  /** The machine address behind a CR3: a bank belongs to the table, whatever the guest that loads it calls its address. */
+  private rootOf(cr3: Maddr): Maddr {
+    const { memory } = this;
+    const frames = memory.u32[(CPU + CPU_PHYSICAL_FRAMES) >> 2]!;
+    if (cr3 >= frames * PAGE_SIZE) return NOWHERE;
+    return cr3 + memory.u32[(CPU + CPU_PHYSICAL_BASE) >> 2]! - memory.framesBase;
   }
 
   /** A present entry was changed, cleared or restricted: banks that are loaded from now on start empty. */
@@ -212,6 +227,16 @@ export class Engine implements Translator, FollowingPage {
   /** INVLPG in the active address space. */
   invalidatePage(gva: Gva): void {
     this.support.invalidatePage(gva | 0, Math.floor(gva / TWO_32) | 0);
+  }
+
+  /**
+   * INVLPG for page tables that nobody watches: a large page may lie at the address, and the other privilege's bank knows
+   * it too.
+   */
+  invalidateRegion(gva: Gva): void {
+    const root = this.rootOf(this.cpu.cr3);
+    this.banks.emptyRegion(root, 0, gva | 0);
+    this.banks.emptyRegion(root, 1, gva | 0);
   }
 
   /** Empties every bank. */
@@ -262,10 +287,13 @@ export class Engine implements Translator, FollowingPage {
         continue;
       }
       if (kind === Exit.System) {
+        const cpl = this.cpu.cpl;
         const outcome = executeSystem(this);
         if (outcome === Exit.Decode) {
           memory.u32[budgetWord] = Math.max(0, memory.u32[budgetWord]! - 1);
           this.countOne();
+          if (this.cpu.cpl !== cpl) this.loadRoot(this.cpu.cr3);
+          if (this.interruptWindow()) return Exit.InterruptWindow;
           if (memory.u32[budgetWord] === 0) return Exit.Budget;
           continue;
         }
@@ -280,6 +308,14 @@ export class Engine implements Translator, FollowingPage {
       generation = this.codeCache.generation;
       if (memory.u32[budgetWord] === 0) return Exit.Budget;
     }
+  }
+
+  /** True if an interrupt waits for RFLAGS.IF, and it is set. */
+  private interruptWindow(): boolean {
+    const { i32 } = this.memory;
+    return (
+      i32[(CPU + CPU_INTERRUPT_WAITS) >> 2] !== 0 && (i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_IF) !== 0
+    );
   }
 
   /** An exception is noted; a non-canonical address used as a stack address is told from others here. */
@@ -437,6 +473,13 @@ export class Engine implements Translator, FollowingPage {
   /** The variant of a record's handler, for TypeScript that executes or explains an instruction. */
   variantAt(record: HostAddress): Variant | undefined {
     return this.variants.variant(handlerOf(this.memory, record));
+  }
+
+  /** The instruction that the last exit is about; undefined where there is none. */
+  instructionAtExit(): InstructionView | undefined {
+    const record = this.memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!;
+    const variant = record === 0 ? undefined : this.variantAt(record);
+    return variant === undefined ? undefined : new InstructionView(this.memory, this.cpu, record, variant);
   }
 
   /** Instantiates a generated module: its memory, support functions and engine calls are this engine's. */

@@ -30,6 +30,8 @@ export const Exit = {
   Miss: 13,
   /** A compiled function is left often because of the TLB: internal to the engine. */
   Thrashing: 14,
+  /** RFLAGS.IF was set while CPU_INTERRUPT_WAITS said that an interrupt waits for it. RIP is that of the next instruction. */
+  InterruptWindow: 15,
 } as const;
 export type Exit = (typeof Exit)[keyof typeof Exit];
 
@@ -49,4 +51,5 @@ export const EXIT_NAMES = [
   'compiled',
   'miss',
   'thrashing',
+  'interrupt window',
 ] as const;

@@ -23,6 +23,8 @@ import {
   CPU_FPU_BLOCKED,
   CPU_LONG,
   CPU_OFFSET_MASKS,
+  CPU_PHYSICAL_BASE,
+  CPU_PHYSICAL_FRAMES,
   CPU_REGS,
   CPU_RETIRED,
   CPU_RIP,
@@ -80,9 +82,16 @@ export class VcpuState {
     }
     const masks = (this.base + CPU_OFFSET_MASKS) >> 2;
     this.i32.set([-1, -1, -1, 0, 0xffff, 0], masks);
+    this.setPhysicalMemory(this.memory.framesBase, this.memory.frames);
     this.resetFpu();
     this.rflags = FLAG_ONE;
     this.refreshFpuBlocked();
+  }
+
+  /** What page walks of this vCPU can reach: `frames` frames from a host address on; after a reset, the whole machine. */
+  setPhysicalMemory(base: HostAddress, frames: number): void {
+    this.i32[(this.base + CPU_PHYSICAL_BASE) >> 2] = base;
+    this.i32[(this.base + CPU_PHYSICAL_FRAMES) >> 2] = frames;
   }
 
   /** FNINIT, and MXCSR's power-on value. */

@@ -9,12 +9,15 @@ import {
   CPU,
   CPU_CR0,
   CPU_EXIT_RECORD,
+  CPU_INTERRUPT_SHADOW,
   CPU_OFFSET_MASKS,
   CPU_SEG_SLOTS,
   REG_PAGE,
   SEG_SLOT_SIZE,
 } from '../layout.ts';
+import type { Gva } from '../memory.ts';
 import { Exit } from './exits.ts';
+import { GuestFault } from './guest-memory.ts';
 import {
   REC_DISPLACEMENT,
   REC_EXTRA,
@@ -60,8 +63,25 @@ import type { Variant } from './variants.ts';
 
 /** Questions that the processor asks while it executes. */
 export interface SystemHooks {
-  /** The descriptor that a selector names, or undefined beyond the table's limit. */
+  /**
+   * The descriptor that a selector names, or undefined beyond the table's limit. May raise `GuestFault` where the table
+   * cannot be read: the page fault is then the instruction's.
+   */
   readDescriptor(selector: number): { readonly low: number; readonly high: number } | undefined;
+  /** A segment register has been loaded from a descriptor whose accessed bit is clear. May raise `GuestFault`. */
+  noteAccessed?(selector: number): void;
+  /** What SLDT, STR, SGDT and SIDT tell; without it, null selectors and empty tables at address 0. */
+  readonly tables?: SystemTables;
+}
+
+/** The system table registers, as far as they can be seen. */
+export interface SystemTables {
+  readonly ldtSelector: number;
+  readonly taskSelector: number;
+  readonly gdtLimit: number;
+  readonly gdtBase: Gva;
+  readonly idtLimit: number;
+  readonly idtBase: Gva;
 }
 
 /** What this file needs of the engine. */
@@ -93,6 +113,7 @@ class Raised {
 
 const ATTR_TYPE_CONFORMING = 0x004;
 const ATTR_TYPE_READ = 0x002;
+const ATTR_TYPE_ACCESSED = 0x001;
 
 interface LoadedDescriptor {
   readonly attributes: number;
@@ -122,7 +143,7 @@ export function executeSystem(host: SystemHost): Exit {
   try {
     return instruction.execute() ? Exit.Decode : Exit.System;
   } catch (error) {
-    if (error === NOTED) return Exit.Exception;
+    if (error === NOTED || error instanceof GuestFault) return Exit.Exception;
     if (error instanceof Raised) return host.raise(error.vector, error.error);
     throw error;
   }
@@ -152,6 +173,7 @@ class SystemInstruction {
         const segment = this.extra();
         if (segment === CS) throw new Raised(VECTOR_UD, 0);
         this.loadSegment(segment, Number(this.loadRm(2)));
+        if (segment === SS) this.shadow(next);
         break;
       }
       case 'POP': {
@@ -160,6 +182,7 @@ class SystemInstruction {
         if (segment === undefined) return false;
         this.loadSegment(segment, selector);
         this.dropStack(this.size);
+        if (segment === SS) this.shadow(next);
         break;
       }
       case 'LES':
@@ -192,15 +215,17 @@ class SystemInstruction {
         this.inspect(definition.mnemonic);
         break;
       case 'SLDT':
+        this.storeRm(BigInt(this.host.hooks.tables?.ldtSelector ?? 0));
+        break;
       case 'STR':
-        this.storeRm(0n);
+        this.storeRm(BigInt(this.host.hooks.tables?.taskSelector ?? 0));
         break;
       case 'SMSW':
         this.storeRm(BigInt(this.cpu.low(CPU_CR0) >>> 0));
         break;
       case 'SGDT':
       case 'SIDT':
-        this.storeTable();
+        this.storeTable(definition.mnemonic === 'SIDT');
         break;
       case 'ARPL':
         this.adjustRpl();
@@ -333,7 +358,12 @@ class SystemInstruction {
       if (!conforming && (rpl > found.dpl || cpu.cpl > found.dpl)) throw new Raised(VECTOR_GP, error);
       if ((attributes & ATTR_P) === 0) throw new Raised(VECTOR_NP, error);
     }
+    this.noteAccessed(selector, attributes);
     cpu.setSegment(segment, selector, attributes, found.limit, found.base);
+  }
+
+  private noteAccessed(selector: number, attributes: number): void {
+    if ((attributes & ATTR_TYPE_ACCESSED) === 0) this.host.hooks.noteAccessed?.(selector);
   }
 
   /** Checks a code segment for a transfer that keeps or lowers privilege; returns it. */
@@ -368,6 +398,7 @@ class SystemInstruction {
     const target = this.mask(rip, Math.min(size, long ? 8 : 4));
     if (long && BigInt.asUintN(64, BigInt.asIntN(48, target)) !== target) throw new Raised(VECTOR_GP, 0);
     if (!long && target > BigInt(code.limit)) throw new Raised(VECTOR_GP, 0);
+    this.noteAccessed(selector, code.attributes);
     this.cpu.setSegment(CS, selector, code.attributes, code.limit, code.base);
     this.setRip(target);
   }
@@ -512,9 +543,19 @@ class SystemInstruction {
     this.setZero(good);
   }
 
-  /** SGDT, SIDT: what a hypervisor's tables look like from outside: empty ones at address 0. */
-  private storeTable(): void {
-    this.write(this.effectiveAddress(), 0n, this.cpu.longMode ? 10 : 6);
+  /** SGDT, SIDT: the limit, and the base in 8 bytes or 4. */
+  private storeTable(interrupts: boolean): void {
+    const { tables } = this.host.hooks;
+    const limit = (interrupts ? tables?.idtLimit : tables?.gdtLimit) ?? 0;
+    const base = (interrupts ? tables?.idtBase : tables?.gdtBase) ?? 0;
+    const size = this.cpu.longMode ? 8 : 4;
+    const value = (this.mask(BigInt(base), size) << 16n) | BigInt(limit);
+    this.write(this.effectiveAddress(), value, 2 + size);
+  }
+
+  /** No interrupt comes before the instruction at `next` has been executed. */
+  private shadow(next: bigint): void {
+    this.cpu.set(CPU_INTERRUPT_SHADOW, Number(next & 0xffffffffn) | 0, Number(next >> 32n) | 0);
   }
 
   private adjustRpl(): void {

@@ -14,8 +14,14 @@ import {
   TLB_ENTRIES,
   TLB_ENTRY_SIZE,
   TLB_EXECUTE,
+  TLB_READ,
+  TLB_WRITE,
 } from '../layout.ts';
 import type { HostAddress, MachineMemory, Maddr } from '../memory.ts';
+import { PAGE_SHIFT } from '../memory.ts';
+
+/** Pages of 4 KiB in one of 2 MiB. */
+const REGION_PAGES = 512;
 
 export class TlbBanks {
   private readonly memory: MachineMemory;
@@ -79,6 +85,21 @@ export class TlbBanks {
     let oldest = 0;
     for (let i = 1; i < TLB_BANK_COUNT; i++) if (this.lastUse[i]! < this.lastUse[oldest]!) oldest = i;
     return oldest;
+  }
+
+  /** Empties what the bank of a root, if there is one, knows of the 2 MiB around an address whose low half is `low`. */
+  emptyRegion(root: Maddr, privilege: number, low: number): void {
+    const bank = this.byKey.get(root * 2 + privilege);
+    if (bank === undefined) return;
+    const { i32 } = this.memory;
+    const words = TLB_ENTRY_SIZE >> 2;
+    const region = (low >>> PAGE_SHIFT) & (TLB_ENTRIES - 1) & -REGION_PAGES;
+    let at = (TLB_BANKS + bank * TLB_BANK_SIZE + region * TLB_ENTRY_SIZE) >> 2;
+    for (let page = 0; page < REGION_PAGES; page++, at += words) {
+      i32[at + (TLB_READ >> 2)] = TLB_EMPTY;
+      i32[at + (TLB_WRITE >> 2)] = TLB_EMPTY;
+      i32[at + (TLB_EXECUTE >> 2)] = TLB_EMPTY;
+    }
   }
 
   noteTableChange(): void {

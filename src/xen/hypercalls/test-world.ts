@@ -51,6 +51,8 @@ export class WindowProcessor implements Processor {
   invalidatePage(): void {}
   invalidateAll(): void {}
   noteTableChange(): void {}
+  invalidateRegion(): void {}
+  instructionAtExit(): undefined {}
 }
 
 /** A host of `frames` machine frames under a virtual clock, which never waits for anything. */

@@ -113,6 +113,8 @@ export class FakeProcessor implements Processor {
     this.cpu.set(CPU_CR3, cr3 | 0, Math.floor(cr3 / TWO_32));
   }
   invalidatePage(): void {}
+  invalidateRegion(): void {}
+  instructionAtExit(): undefined {}
   invalidateAll(): void {}
   noteTableChange(): void {}
 }

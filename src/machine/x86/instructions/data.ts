@@ -25,7 +25,7 @@ import {
   wrap,
   xor,
 } from '../../../wasm/expression.ts';
-import { CPU_CPL, CPU_SEGMENTS, SEGMENT_SIZE } from '../../layout.ts';
+import { CPU_CPL, CPU_INTERRUPT_WAITS, CPU_SEGMENTS, SEGMENT_SIZE } from '../../layout.ts';
 import type { InstructionSet } from '../definition.ts';
 import { CONDITION_NAMES, loadHost, type Semantics } from '../emitter.ts';
 import { Exit } from '../exits.ts';
@@ -217,6 +217,8 @@ const popFlags: Semantics = (c) => {
   c.drop(c.size);
   c.setOtherFlags(or(and(value, mask), and(old, xor(mask, i32(-1)))));
   c.setArithmeticFlags(value);
+  const open = and(shrU(c.otherFlags(), i32(9)), i32(1));
+  f.if(and(nez(c.state32(CPU_INTERRUPT_WAITS)), open), () => c.exit(Exit.InterruptWindow));
   // The engine single-steps what follows.
   f.if(and(value, i32(FLAG_TF)), () => c.exit(Exit.Decode));
 };

@@ -7,6 +7,7 @@ import {
   and,
   convertF64ToI64Saturating,
   type Expression,
+  eqz,
   extendU,
   gtU,
   i32,
@@ -14,6 +15,7 @@ import {
   load32,
   mul,
   ne,
+  or,
   shrU,
   sub,
   wrap,
@@ -23,6 +25,8 @@ import {
   CPU_CLOCK_VIRTUAL,
   CPU_CPL,
   CPU_CR4,
+  CPU_INTERRUPT_SHADOW,
+  CPU_INTERRUPT_WAITS,
   CPU_RETIRED,
   CPU_SEGMENTS,
   CPU_TSC_AUX,
@@ -32,7 +36,7 @@ import {
 import type { InstructionSet } from '../definition.ts';
 import { callSupport, type Emitter, type Semantics } from '../emitter.ts';
 import { Exit } from '../exits.ts';
-import { RAX, RCX, RDX, VECTOR_GP } from '../registers.ts';
+import { FLAG_IF, RAX, RCX, RDX, VECTOR_GP } from '../registers.ts';
 
 /** Left to TypeScript, whatever the privilege. */
 const system: Semantics = (c) => c.exitAt(Exit.System);
@@ -46,6 +50,22 @@ const privileged: Semantics = (c) => {
 const inputOutput: Semantics = (c) => {
   c.raiseIf(gtU(c.state32(CPU_CPL), and(shrU(c.otherFlags(), i32(12)), i32(3))), VECTOR_GP);
   c.exitAt(Exit.System);
+};
+
+/** CLI. */
+const clearInterrupts: Semantics = (c) => {
+  c.raiseIf(gtU(c.state32(CPU_CPL), and(shrU(c.otherFlags(), i32(12)), i32(3))), VECTOR_GP);
+  c.setOtherFlags(and(c.otherFlags(), i32(~FLAG_IF)));
+};
+/** STI: if the flag was clear, no interrupt is taken before the instruction that follows has been executed. */
+const setInterrupts: Semantics = (c) => {
+  const { f } = c;
+  c.raiseIf(gtU(c.state32(CPU_CPL), and(shrU(c.otherFlags(), i32(12)), i32(3))), VECTOR_GP);
+  f.if(eqz(and(c.otherFlags(), i32(FLAG_IF))), () => {
+    c.setOtherFlags(or(c.otherFlags(), i32(FLAG_IF)));
+    c.setState64(CPU_INTERRUPT_SHADOW, c.nextRip());
+    f.if(c.state32(CPU_INTERRUPT_WAITS), () => c.exit(Exit.InterruptWindow));
+  });
 };
 
 /** The time-stamp counter, i64: instructions under the virtual clock, else the host's nanoseconds. */
@@ -105,7 +125,6 @@ export function defineSystem(set: InstructionSet): void {
   for (const [name, encoding, operands] of [
     ['HLT', 'F4', ''],
     ['CLTS', '0F 06', ''],
-    ['SYSRET', '0F 07', ''],
     ['SYSEXIT', '0F 35', ''],
     ['INVD', '0F 08', ''],
     ['WBINVD', '0F 09', ''],
@@ -127,12 +146,9 @@ export function defineSystem(set: InstructionSet): void {
     const long = name === 'SWAPGS' ? ({ mode: 'long' } as const) : {};
     set.define(name, encoding, operands, privileged, { ...ends, ...long });
   }
-  for (const [name, encoding] of [
-    ['CLI', 'FA'],
-    ['STI', 'FB'],
-  ] as const) {
-    set.define(name, encoding, '', inputOutput, ends);
-  }
+  set.define('SYSRET', '0F 07', '', privileged, { ...ends, sizes: [2, 4, 8] });
+  set.define('CLI', 'FA', '', clearInterrupts);
+  set.define('STI', 'FB', '', setInterrupts);
   for (const [name, encoding, operands] of [
     ['IN', 'E4', 'Ib'],
     ['IN', 'E5', 'Ib'],
@@ -147,7 +163,8 @@ export function defineSystem(set: InstructionSet): void {
     ['OUTS', '6E', ''],
     ['OUTS', '6F', ''],
   ] as const) {
-    set.define(name, encoding, operands, inputOutput, { ...ends, addressed: true, sizes: [2, 4, 8] });
+    const string = { addressed: true, repeatable: encoding.startsWith('6') };
+    set.define(name, encoding, operands, inputOutput, { ...ends, ...string, sizes: [2, 4, 8] });
   }
 
   // Segment registers, far transfers and descriptor look-ups.
