@@ -3,6 +3,9 @@
  * symbols is the work of whoever shows it.
  */
 import type { Gva } from '../machine/memory.ts';
+import type { GuestMemory } from '../machine/x86/guest-memory.ts';
+import { REGISTER_NAMES, RSP } from '../machine/x86/registers.ts';
+import type { VcpuState } from '../machine/x86/state.ts';
 
 /** A 64-bit value as halves. */
 export interface Word64 {
@@ -52,4 +55,50 @@ export interface CrashReport {
   readonly retired: number;
   /** The last hypercalls, oldest first. */
   readonly hypercalls: readonly HypercallRecord[];
+}
+
+const STACK_WORDS = 40;
+const CODE_BEFORE = 16;
+const CODE_BYTES = 64;
+const SEGMENTS = 6;
+
+/** The part of a report that can be read off any vCPU: registers, stack and code. It must be the active one. */
+export function readCrashState(state: VcpuState, guest: GuestMemory) {
+  const registers: Word64[] = REGISTER_NAMES.map((_, n) => ({
+    low: state.regLow(n),
+    high: state.regHigh(n),
+  }));
+  const segments = Array.from({ length: SEGMENTS }, (_, n) => ({
+    selector: state.selector(n),
+    base: state.segmentBase(n),
+  }));
+  const stack: Word64[] = [];
+  const rsp = state.reg(RSP);
+  for (let i = 0; i < STACK_WORDS; i++) {
+    // Words are read by halves: an unaligned stack may cross a page in the middle of one.
+    const low = guest.tryHost(rsp + i * 8, false);
+    const high = guest.tryHost(rsp + i * 8 + 7, false);
+    if (low === 0 || high === 0) break;
+    stack.push({ low: guest.read32(rsp + i * 8), high: guest.read32(rsp + i * 8 + 4) });
+  }
+  let codeStart = state.rip;
+  while (state.rip - codeStart < CODE_BEFORE && guest.tryHost(codeStart - 1, false) !== 0) codeStart--;
+  const code: number[] = [];
+  while (code.length < CODE_BYTES) {
+    if (guest.tryHost(codeStart + code.length, false) === 0) break;
+    code.push(guest.read8(codeStart + code.length));
+  }
+  return {
+    rip: state.rip,
+    rflags: state.rflags,
+    registers,
+    segments,
+    cr0: state.cr0,
+    cr2: state.cr2,
+    cr3: state.cr3,
+    stack,
+    code: Uint8Array.from(code),
+    codeStart,
+    retired: state.retired,
+  };
 }
