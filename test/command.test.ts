@@ -144,6 +144,7 @@ describe('ringone run', () => {
       'rssBytes',
       'hypercalls',
       'exits',
+      'engine',
     ]);
     const seconds = ['loadSeconds', 'firstOutputSeconds', 'wallSeconds'].map((key) => stats[key] as number);
     assert.deepEqual(

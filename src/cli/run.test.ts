@@ -4,12 +4,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
-import type { Domain, DomainExit, DomainOptions, HostOptions } from '../toolstack/api.ts';
+import type { Domain, DomainExit, DomainOptions, EngineStatistics, HostOptions } from '../toolstack/api.ts';
 import { InputStream, OutputStream } from '../toolstack/console/streams.ts';
 import { UsageError } from './errors.ts';
 import { type RunHost, type RunOptions, run } from './run.ts';
 
 const encode = (text: string) => new TextEncoder().encode(text);
+const ENGINE: EngineStatistics = {
+  kind: 'auto',
+  instructions: { interpreter: 1000, compiled: 230, system: 4 },
+  share: { interpreter: 0.8, compiled: 0.2 },
+  modules: 1,
+  functions: 2,
+  wasmBytes: 3,
+  compileMilliseconds: 0.5,
+  regions: { requested: 2, compiled: 2, merged: 0, evicted: 0, invalidated: 1 },
+};
 const noSymbols = { size: 0, addressOf: () => undefined, nearest: () => undefined };
 
 /** A guest whose life a test writes: it sees what is typed, prints, and ends. */
@@ -93,7 +103,7 @@ class FakeHost implements RunHost {
   }
   stop(): void {}
   statistics() {
-    return { instructions: 1234, hypercalls: { iret: 5 }, exits: { syscall: 6 } };
+    return { instructions: 1234, hypercalls: { iret: 5 }, exits: { syscall: 6 }, engine: ENGINE };
   }
 }
 
@@ -303,6 +313,7 @@ describe('ringone run', () => {
       firstOutputSeconds: 1.5,
       hypercalls: { iret: 5 },
       exits: { syscall: 6 },
+      engine: ENGINE,
     });
   });
 

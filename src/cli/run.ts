@@ -284,7 +284,7 @@ class Session {
   }
 
   async writeStatistics(file: string): Promise<void> {
-    const { instructions, hypercalls, exits } = this.host.statistics();
+    const { instructions, hypercalls, exits, engine } = this.host.statistics();
     const statistics = {
       instructions,
       wallSeconds: this.surroundings.seconds(),
@@ -293,6 +293,7 @@ class Session {
       rssBytes: process.resourceUsage().maxRSS * 1024,
       hypercalls,
       exits,
+      engine,
     };
     try {
       await writeFile(file, `${JSON.stringify(statistics, undefined, 2)}\n`);

@@ -169,6 +169,8 @@ export const ENGINE_TLB_EPOCH = ENGINE + 0x0c;
 /** Up to 64 code frames that stores have touched since the engine last looked: u32 count, then u32 mfn each. */
 export const ENGINE_DIRTY_CODE = ENGINE + 0x10;
 export const DIRTY_CODE_LIMIT = 64;
+/** i64: instructions that the interpreter has retired, of all vCPUs; compiled code retires the others. */
+export const ENGINE_INTERPRETED = ENGINE + 0x118;
 /** Scratch records for single steps and instructions that cross a page. */
 export const STEP_RECORDS = ENGINE + 0x1000;
 export const STEP_RECORDS_SIZE = 0x3000;

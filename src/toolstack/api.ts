@@ -97,6 +97,31 @@ export interface Domain {
   destroy(): void;
 }
 
+/** What the engine did, and how. All but `kind` may differ between runs that are alike: when code is compiled is not the guest's to see. */
+export interface EngineStatistics {
+  readonly kind: EngineName;
+  /** Retired instructions by who executed them; `system` is the engine's own code for segment loads and the like. */
+  readonly instructions: { readonly interpreter: number; readonly compiled: number; readonly system: number };
+  /** The same as shares of all: 0 to 1. */
+  readonly share: { readonly interpreter: number; readonly compiled: number };
+  /** Modules handed to the JavaScript engine, and functions and bytes of WebAssembly generated for them. */
+  readonly modules: number;
+  readonly functions: number;
+  readonly wasmBytes: number;
+  /** Milliseconds spent generating code and handing it over, while no guest ran. */
+  readonly compileMilliseconds: number;
+  /** A region is the guest code of one function. Counted since the start; `merged` counts each move to a larger module. */
+  readonly regions: {
+    readonly requested: number;
+    readonly compiled: number;
+    readonly merged: number;
+    /** Dropped for want of room. */
+    readonly evicted: number;
+    /** Dropped because guest code was written or remapped. */
+    readonly invalidated: number;
+  };
+}
+
 export interface HostStatistics {
   /** Instructions retired by all domains. */
   readonly instructions: number;
@@ -104,4 +129,5 @@ export interface HostStatistics {
   readonly hypercalls: Readonly<Record<string, number>>;
   /** How often guest code was left, by reason. */
   readonly exits: Readonly<Record<string, number>>;
+  readonly engine: EngineStatistics;
 }

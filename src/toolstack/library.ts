@@ -6,7 +6,7 @@ import { type Clock, HostClock, VirtualClock } from '../hypervisor/clock.ts';
 import type { DomainExit as HypervisorExit } from '../hypervisor/domain.ts';
 import { Host as Hypervisor } from '../hypervisor/host.ts';
 import { MachineMemory } from '../machine/memory.ts';
-import { Engine } from '../machine/x86/engine.ts';
+import { Engine, type EngineCounts } from '../machine/x86/engine.ts';
 import type { HypercallTable } from '../xen/hypercalls/dispatch.ts';
 import { VIRTUAL_EPOCH_SECONDS } from '../xen/time.ts';
 import type {
@@ -14,6 +14,7 @@ import type {
   Domain,
   DomainExit,
   DomainOptions,
+  EngineStatistics,
   HostOptions,
   HostStatistics,
   TraceOptions,
@@ -39,14 +40,16 @@ const LONGEST_INTERVAL_MS = 0x7fffffff;
 /** One machine with its hypervisor. All its domains take turns in `run`. */
 export class Host {
   private readonly hypervisor: Hypervisor;
+  private readonly engine: Engine;
   private readonly store = new Xenstored();
   private readonly hypercalls: HypercallTable = xenHypercalls();
   private readonly wallClockMs: number;
   /** A kernel that is started again need not be unpacked again. */
   private readonly images = new WeakMap<Uint8Array, Promise<KernelImage>>();
 
-  private constructor(hypervisor: Hypervisor, wallClockMs: number) {
+  private constructor(hypervisor: Hypervisor, engine: Engine, wallClockMs: number) {
     this.hypervisor = hypervisor;
+    this.engine = engine;
     this.wallClockMs = wallClockMs;
   }
 
@@ -58,10 +61,11 @@ export class Host {
     });
     const virtual = options.clock === 'virtual';
     const clock: Clock = virtual ? new VirtualClock() : new HostClock(eventLoop.monotonicNs);
-    const processor = await Engine.create(memory, { kind: options.engine ?? 'auto' });
-    const hypervisor = new Hypervisor({ memory, processor, clock, surroundings: eventLoop });
+    const engine = await Engine.create(memory, { kind: options.engine ?? 'auto' });
+    const hypervisor = new Hypervisor({ memory, processor: engine, clock, surroundings: eventLoop });
     if (options.trace !== undefined) trace(hypervisor, options.trace);
-    return new Host(hypervisor, options.wallClockMs ?? (virtual ? VIRTUAL_EPOCH_SECONDS * 1000 : Date.now()));
+    const wallClockMs = options.wallClockMs ?? (virtual ? VIRTUAL_EPOCH_SECONDS * 1000 : Date.now());
+    return new Host(hypervisor, engine, wallClockMs);
   }
 
   /**
@@ -111,8 +115,34 @@ export class Host {
       instructions: stats.instructions,
       hypercalls: stats.hypercalls(),
       exits: stats.exits.toRecord(),
+      engine: engineStatistics(stats.instructions, this.engine.counts()),
     };
   }
+}
+
+/** `retired` instructions in all, as the hypervisor counted them. */
+function engineStatistics(
+  retired: number,
+  { kind, interpreted, system, tier }: EngineCounts,
+): EngineStatistics {
+  const compiled = retired - interpreted - system;
+  const share = (count: number) => (retired === 0 ? 0 : count / retired);
+  return {
+    kind,
+    instructions: { interpreter: interpreted, compiled, system },
+    share: { interpreter: share(interpreted), compiled: share(compiled) },
+    modules: tier?.modules ?? 0,
+    functions: tier?.functions ?? 0,
+    wasmBytes: tier?.bytes ?? 0,
+    compileMilliseconds: tier?.milliseconds ?? 0,
+    regions: {
+      requested: tier?.requested ?? 0,
+      compiled: tier?.functions ?? 0,
+      merged: tier?.merged ?? 0,
+      evicted: tier?.evicted ?? 0,
+      invalidated: tier?.invalidated ?? 0,
+    },
+  };
 }
 
 /** A domain as the library's user sees it: streams around what `launch` built. */

@@ -70,8 +70,8 @@ export class CodeCache {
   /** Called when everything decoded is dropped, and when a frame gets its first decoded line. */
   onFlush: () => void = () => {};
   onFirstCode: (page: HostAddress) => void = () => {};
-  /** Called with the compiled functions of a page whose decoded code is dropped. */
-  onForget: (functions: readonly number[]) => void = () => {};
+  /** Called with the compiled functions of a page whose decoded code is dropped: `stale` if it changed, else for want of room. */
+  onForget: (functions: readonly number[], stale: boolean) => void = () => {};
   /** Instructions decoded, for statistics. */
   decoded = 0;
 
@@ -117,7 +117,7 @@ export class CodeCache {
   flush(): void {
     for (const page of this.pages.values()) {
       this.unmarkLines(page.mfn);
-      this.forget(page);
+      this.forget(page, false);
     }
     this.pages.clear();
     this.byTable.clear();
@@ -296,14 +296,14 @@ export class CodeCache {
       }
     }
     page.blocks.length = 0;
-    this.forget(page);
+    this.forget(page, true);
     u8.fill(0, page.table, page.table + TABLE_SIZE);
   }
 
   /** What was compiled from a page is not entered again. */
-  private forget(page: CodePage): void {
+  private forget(page: CodePage, stale: boolean): void {
     page.version++;
-    if (page.functions.length > 0) this.onForget(page.functions.splice(0));
+    if (page.functions.length > 0) this.onForget(page.functions.splice(0), stale);
   }
 
   /** The copies that a single step runs from are stale too. */

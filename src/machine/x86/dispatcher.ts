@@ -46,6 +46,7 @@ import {
   CPU_RIP,
   CPU_SKIPPED,
   CPU_TLB_BANK,
+  ENGINE_INTERPRETED,
   HEAT_SHIFT,
   REG_PAGE,
   TLB_CODE,
@@ -152,8 +153,11 @@ export function buildDispatcher(
       },
       () => {
         canonical();
+        const interpreted = load64(BASE, ENGINE_INTERPRETED);
+        f.store64(BASE, add(interpreted, extendU(left)), ENGINE_INTERPRETED);
         f.set(why, call(interpret, record, left));
         f.set(left, load32(BASE, CPU + CPU_BUDGET));
+        f.store64(BASE, sub(interpreted, extendU(left)), ENGINE_INTERPRETED);
         f.if(eq(why, i32(Exit.Compiled)), () => {
           f.set(record, load32(BASE, CPU + CPU_EXIT_RECORD));
           f.br(again);

@@ -23,6 +23,7 @@ import {
   CPU_PHYSICAL_BASE,
   CPU_PHYSICAL_FRAMES,
   CPU_SIZE,
+  ENGINE_INTERPRETED,
   REG_PAGE,
   STEP_RECORDS,
   TLB_CODE,
@@ -55,7 +56,7 @@ import { addressedStack, isNonCanonical } from './stack-fault.ts';
 import { VcpuState } from './state.ts';
 import { exportedSignatures, supportModuleBytes } from './support-imports.ts';
 import { executeSystem, type SystemHooks } from './system.ts';
-import { CompilerTier, handlerOf } from './tier.ts';
+import { CompilerTier, handlerOf, type TierStats } from './tier.ts';
 import { TlbBanks } from './tlb-banks.ts';
 import { type Variant, VariantTable } from './variants.ts';
 
@@ -77,6 +78,21 @@ type Execute = (record: number, budget: number) => number;
 export interface EngineOptions {
   readonly kind?: EngineKind;
   readonly hooks?: SystemHooks;
+  /** How often a run begins at a record before it is compiled; without it, what suits the kind. For tests. */
+  readonly heatLimit?: number;
+  /** Milliseconds by which hot code waits for more of it; without it, the host's. For tests. */
+  readonly now?: () => number;
+}
+
+/** Who retired instructions, and what was compiled. What is in neither count here, compiled code retired. */
+export interface EngineCounts {
+  readonly kind: EngineKind;
+  /** Instructions retired by the interpreter. */
+  readonly interpreted: number;
+  /** Instructions retired in TypeScript: segment loads, far transfers and the like. */
+  readonly system: number;
+  /** Undefined for the interpreter alone. */
+  readonly tier: Readonly<TierStats> | undefined;
 }
 
 /** What the support module exports that TypeScript calls; addresses as halves. */
@@ -110,6 +126,9 @@ export class Engine implements Translator, FollowingPage {
   private readonly execute: Execute;
   /** What compiles hot code; undefined for the interpreter alone. */
   tier: CompilerTier | undefined;
+  private readonly kind: EngineKind;
+  /** Instructions that `executeSystem` retired. */
+  private systemRetired = 0;
   private active: VcpuState | undefined;
   /** Page that is being decoded, for `next`. */
   private fetchLow = 0;
@@ -124,6 +143,7 @@ export class Engine implements Translator, FollowingPage {
     execute: Execute,
   ) {
     this.memory = memory;
+    this.kind = options.kind ?? 'auto';
     this.imports = imports;
     const support = imports.support as unknown as SupportExports;
     this.support = support;
@@ -162,7 +182,8 @@ export class Engine implements Translator, FollowingPage {
     const pages = memory.wasm.buffer.byteLength / 65536;
     const kind = options.kind ?? 'auto';
     const linked: WebAssembly.Imports = { ...imports, support: exports };
-    const interpreter = buildInterpreter(variants, signatures, pages, memory.heat, HEAT_LIMITS[kind]);
+    const heatLimit = kind === 'interpreter' ? 0 : (options.heatLimit ?? HEAT_LIMITS[kind]);
+    const interpreter = buildInterpreter(variants, signatures, pages, memory.heat, heatLimit);
     const { handlers, interpret } = (await WebAssembly.instantiate(interpreter, linked)).instance.exports;
     const regions = new WebAssembly.Table({ initial: 1024, element: 'anyfunc' });
     const tiers = { ...imports.engine, handlers, interpret, regions } as WebAssembly.ModuleImports;
@@ -175,7 +196,7 @@ export class Engine implements Translator, FollowingPage {
       const compiler = new Compiler(memory, codeCache, variants, signatures);
       engine.tier = new CompilerTier(memory, codeCache, compiler, compiledImports, regions, {
         synchronous: kind === 'compiler',
-        now: () => performance.now(),
+        now: options.now ?? (() => performance.now()),
       });
     }
     return engine;
@@ -344,6 +365,7 @@ export class Engine implements Translator, FollowingPage {
 
   /** An instruction executed outside the interpreter retires. */
   private countOne(): void {
+    this.systemRetired++;
     const retired = this.cpu.retired + 1;
     this.cpu.set(0x258, retired | 0, Math.floor(retired / TWO_32) | 0);
   }
@@ -480,6 +502,14 @@ export class Engine implements Translator, FollowingPage {
     const record = this.memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!;
     const variant = record === 0 ? undefined : this.variantAt(record);
     return variant === undefined ? undefined : new InstructionView(this.memory, this.cpu, record, variant);
+  }
+
+  /** What this engine has executed and compiled so far. */
+  counts(): EngineCounts {
+    const { u32 } = this.memory;
+    const at = ENGINE_INTERPRETED >> 2;
+    const interpreted = u32[at + 1]! * TWO_32 + u32[at]!;
+    return { kind: this.kind, interpreted, system: this.systemRetired, tier: this.tier?.stats };
   }
 
   /** Instantiates a generated module: its memory, support functions and engine calls are this engine's. */

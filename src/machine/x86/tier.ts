@@ -43,20 +43,39 @@ interface Resident {
   readonly place: number;
 }
 
-/** What was compiled so far. */
+/** What was done so far, all counts from the start on. */
 export interface TierStats {
+  /** Modules handed to the JavaScript engine, merged ones included. */
   modules: number;
+  /** Regions asked for: by heat, or for their long form. */
+  requested: number;
+  /** Regions compiled, each to one function. */
   functions: number;
-  /** Bytes of WebAssembly. */
+  /** Their code, in bytes of WebAssembly. */
   bytes: number;
   /** Guest instructions in them. */
   instructions: number;
-  /** Time spent generating and handing over, in milliseconds. */
+  /** Functions put into a larger module, counted each time. */
+  merged: number;
+  /** Functions dropped for want of room, and because guest code changed. */
+  evicted: number;
+  invalidated: number;
+  /** Time in which nothing else went on: generating, and handing over; the JavaScript engine compiles beside the guest. */
   milliseconds: number;
 }
 
 export class CompilerTier {
-  readonly stats: TierStats = { modules: 0, functions: 0, bytes: 0, instructions: 0, milliseconds: 0 };
+  readonly stats: TierStats = {
+    modules: 0,
+    requested: 0,
+    functions: 0,
+    bytes: 0,
+    instructions: 0,
+    merged: 0,
+    evicted: 0,
+    invalidated: 0,
+    milliseconds: 0,
+  };
   private readonly memory: MachineMemory;
   private readonly codeCache: CodeCache;
   private readonly compiler: Compiler;
@@ -94,7 +113,10 @@ export class CompilerTier {
     this.table = table;
     this.synchronous = options.synchronous;
     this.now = options.now;
-    codeCache.onForget = (places) => this.release(places);
+    codeCache.onForget = (places, stale) => {
+      this.stats[stale ? 'invalidated' : 'evicted'] += places.length;
+      this.release(places);
+    };
   }
 
   /** Asks for the region that begins at an offset of a page. */
@@ -113,6 +135,7 @@ export class CompilerTier {
   private enqueue(page: CodePage, offset: number, long: boolean): void {
     if (this.queue.length === 0) this.waitingSince = this.now();
     this.queue.push({ page, offset, version: page.version, long });
+    this.stats.requested++;
     if (this.synchronous) this.compileQueue();
   }
 
@@ -187,6 +210,7 @@ export class CompilerTier {
         this.byRecord.set(record, resident);
         return true;
       }
+      this.stats.invalidated++;
       this.release([place]);
       return false;
     });
@@ -203,8 +227,11 @@ export class CompilerTier {
       .splice(0)
       .flat()
       .filter(({ region, version }) => region.page.version === version);
-    if (residents.length > 0)
-      this.handOver(residents, () => this.keep(residents, Math.min(level + 1, LAST_LEVEL)));
+    if (residents.length === 0) return;
+    const started = this.now();
+    this.handOver(residents, () => this.keep(residents, Math.min(level + 1, LAST_LEVEL)));
+    this.stats.merged += residents.length;
+    this.stats.milliseconds += this.now() - started;
   }
 
   private lead(record: HostAddress, number: number): boolean {
