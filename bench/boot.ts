@@ -1,89 +1,62 @@
 /**
- * The boot of a stock kernel in its parts, by running the command as a person does, with an initramfs that says a word
- * and powers off. Where QEMU is installed it boots the same kernel and initramfs in turn with us, on its own translator.
+ * The boot of ours in its parts. The command's own statistics tell most of them; unpacking the kernel is measured alone, in
+ * a process that does nothing else.
  */
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { makeInitramfs } from '../src/cli/initramfs.ts';
-import { pullDebian } from '../src/cli/pull.ts';
-import type { Row } from './main.ts';
+import { spawnSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { makeGuestFiles, type Setting } from './peers/peer.ts';
+import { bootStatistics, COMMAND } from './peers/ringone.ts';
+import type { Figure } from './results.ts';
+import { BOOT } from './rows.ts';
+import { median } from './statistics.ts';
+import { timeMachine } from './stopwatch.ts';
 
-const WORD = 'init has the processor';
-const INIT = `#!/bin/busybox sh\n/bin/busybox echo ${WORD}\n/bin/busybox poweroff -f\n`;
-const MEMORY_MIB = 512;
-const TURNS = 3;
-const QEMU = 'qemu-system-x86_64';
+const UNPACK = fileURLToPath(new URL('peers/ringone-unpack.mjs', import.meta.url));
+const TIMEOUT_SECONDS = 300;
+const MIB = 2 ** 20;
 
-export async function boot(): Promise<Row[]> {
-  const { kernel, busybox } = await pullDebian('cloud');
-  const folder = await mkdtemp(join(tmpdir(), 'ringone-bench-'));
-  try {
-    const [init, ramdisk, stats] = ['init', 'initrd', 'stats.json'].map((name) => join(folder, name)) as [
-      string,
-      string,
-      string,
-    ];
-    await writeFile(init, INIT);
-    await makeInitramfs({ output: ramdisk, busybox, init });
-    const options = ['--ramdisk', ramdisk, '--memory', `${MEMORY_MIB}`, '--stats', stats, '--no-reboot'];
-    const ours: number[] = [];
-    const theirs: number[] = [];
-    for (let turn = 0; turn < TURNS; turn++) {
-      ours.push(await firstWord(process.execPath, ['bin/ringone.cjs', 'run', kernel, ...options]));
-      if (hasQemu()) theirs.push(await firstWord(QEMU, qemuArguments(kernel, ramdisk)));
-    }
-    const counted = JSON.parse(await readFile(stats, 'utf8')) as Record<string, number>;
-    const running = counted.wallSeconds! - counted.loadSeconds!;
-    return [
-      { what: 'load, decompress, build', value: counted.loadSeconds!, unit: 's' },
-      { what: "kernel's first line", value: counted.firstOutputSeconds!, unit: 's' },
-      { what: `init's first line, median of ${TURNS}`, value: median(ours) / 1000, unit: 's' },
-      ...(theirs.length === 0
-        ? []
-        : [
-            { what: 'the same under QEMU TCG', value: median(theirs) / 1000, unit: 's' },
-            { what: 'ours against QEMU TCG', value: median(ours) / median(theirs), unit: 'times' },
-          ]),
-      { what: 'to power-off', value: counted.wallSeconds!, unit: 's' },
-      { what: 'instructions', value: counted.instructions! / 1e6, unit: 'million' },
-      { what: 'instructions per second', value: counted.instructions! / 1e6 / running, unit: 'million' },
-      { what: 'resident beyond guest memory', value: counted.rssBytes! / 2 ** 20 - MEMORY_MIB, unit: 'MiB' },
-    ];
-  } finally {
-    await rm(folder, { recursive: true });
+interface Statistics {
+  readonly instructions: number;
+  readonly wallSeconds: number;
+  readonly loadSeconds: number;
+  readonly firstOutputSeconds: number;
+  readonly rssBytes: number;
+}
+
+/** Boots the guest `rounds` times, to a power-off at once, and gives the medians. Raises MachineError. */
+export async function bootParts(setting: Setting, rounds: number): Promise<Figure[]> {
+  const { kernel, memoryMib, directory, busybox, say } = setting;
+  const { ramdisk } = await makeGuestFiles(setting, 'boot-parts', { work: [], bits: 64, busybox });
+  const file = bootStatistics(directory, 'auto');
+  const guest = [kernel, '--ramdisk', ramdisk, '--memory', `${memoryMib}`, '--no-reboot'];
+  const args = [COMMAND, 'run', ...guest, '--stats', file];
+  const boots: (Statistics & { initSeconds: number; unpackSeconds: number })[] = [];
+  for (let round = 1; round <= rounds; round++) {
+    say(`round ${round} of ${rounds}: the boot in its parts`);
+    const unpackSeconds = Number(spawnSync(process.execPath, [UNPACK, kernel], { encoding: 'utf8' }).stdout);
+    const machine = { command: process.execPath, args, bootRow: BOOT, endsItself: true };
+    const run = await timeMachine(machine, TIMEOUT_SECONDS);
+    const counted = JSON.parse(await readFile(file, 'utf8')) as Statistics;
+    boots.push({ ...counted, initSeconds: run.get(BOOT)!.seconds, unpackSeconds });
   }
-}
-
-function hasQemu(): boolean {
-  return spawnSync(QEMU, ['--version']).status === 0;
-}
-
-function qemuArguments(kernel: string, ramdisk: string): string[] {
-  const machine = ['-accel', 'tcg', '-m', `${MEMORY_MIB}`, '-nographic', '-no-reboot', '-nodefaults'];
-  return [...machine, '-serial', 'stdio', '-kernel', kernel, '-initrd', ramdisk, '-append', 'console=ttyS0'];
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
-}
-
-/** Milliseconds from the start of a process to the guest's word on its standard output. */
-function firstWord(command: string, words: readonly string[]): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const start = performance.now();
-    const child = spawn(command, words, { stdio: ['ignore', 'pipe', 'inherit'] });
-    let text = '';
-    let said: number | undefined;
-    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-      text += chunk;
-      if (said === undefined && text.includes(WORD)) said = performance.now() - start;
-    });
-    child.on('error', reject);
-    child.on('close', (status) => {
-      if (status === 0 && said !== undefined) resolve(said);
-      else reject(new Error(`${command} ended with status ${status} after:\n${text.slice(-2000)}`));
-    });
-  });
+  const of = (pick: (boot: (typeof boots)[number]) => number) => median(boots.map(pick));
+  return [
+    { what: 'process start to the guest’s first instruction', value: of((b) => b.loadSeconds), unit: 's' },
+    { what: 'of which unpacking the kernel (measured alone)', value: of((b) => b.unpackSeconds), unit: 's' },
+    { what: 'to the kernel’s first line', value: of((b) => b.firstOutputSeconds), unit: 's' },
+    { what: 'to the first line of init', value: of((b) => b.initSeconds), unit: 's' },
+    { what: 'to power-off', value: of((b) => b.wallSeconds), unit: 's' },
+    { what: 'instructions', value: of((b) => b.instructions / 1e6), unit: 'million' },
+    {
+      what: 'instructions per second of the guest',
+      value: of((b) => b.instructions / 1e6 / (b.wallSeconds - b.loadSeconds)),
+      unit: 'million',
+    },
+    {
+      what: `most memory resident, beyond the guest’s ${memoryMib} MiB`,
+      value: of((b) => b.rssBytes / MIB - memoryMib),
+      unit: 'MiB',
+    },
+  ];
 }

@@ -1,10 +1,10 @@
 /** What a host and a guest cost before they do anything: the built-in guest, from nothing to its first word and back. */
 import { buildTinyGuest, Host } from '../src/index.ts';
-import type { Row } from './main.ts';
+import type { Figure } from './results.ts';
 
 const GREETING = 'Type help.';
 
-export async function tiny(): Promise<Row[]> {
+export async function tinyGuest(): Promise<Figure[]> {
   const start = performance.now();
   const host = await Host.create({ memoryMib: 32 });
   const made = performance.now();

@@ -3,9 +3,10 @@
  *
  *     node --import tsx scripts/test.mjs [unit] [system] [PART-OF-A-FILE-NAME…]
  *
- * Unit tests stand beside the sources and run several at a time. System tests stand in `test/` and run two at a time,
- * for some boot whole guests; those that start the command use what was built. Files are listed here because Node 20's
- * own test runner takes no patterns, and all run through tsx, which this process and its children load at the start.
+ * Unit tests stand beside the sources, in `src/` and `bench/`, and run several at a time. System tests stand in `test/`
+ * and run two at a time, for some boot whole guests; those that start the command use what was built. Files are listed
+ * here because Node 20's own test runner takes no patterns, and all run through tsx, which this process and its children
+ * load at the start.
  *
  * With RINGONE_REQUIRE_GUESTS=1 a skipped test counts as a failure: nothing may be missing.
  */
@@ -23,19 +24,23 @@ const kinds = words.filter((word) => word === 'unit' || word === 'system');
 const parts = words.filter((word) => !kinds.includes(word));
 
 const KINDS = {
-  unit: { folder: 'src', concurrency: Math.max(1, availableParallelism() - 1) },
-  system: { folder: 'test', concurrency: 2 },
+  unit: { folders: ['src', 'bench'], concurrency: Math.max(1, availableParallelism() - 1) },
+  system: { folders: ['test'], concurrency: 2 },
 };
 
-async function filesOf({ folder }) {
-  const names = await readdir(join(root, folder), { recursive: true });
+async function filesOf({ folders }) {
+  const names = [];
+  for (const folder of folders) {
+    const inside = await readdir(join(root, folder), { recursive: true });
+    names.push(...inside.map((name) => join(folder, name)));
+  }
   return names
     .filter(
       (name) =>
         name.endsWith('.test.ts') && (parts.length === 0 || parts.some((part) => name.includes(part))),
     )
     .sort()
-    .map((name) => join(root, folder, name));
+    .map((name) => join(root, name));
 }
 
 const failed = [];

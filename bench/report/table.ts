@@ -1,0 +1,114 @@
+/** The tables: Markdown with its columns aligned, so that they can be read in a terminal as well as in a page. */
+import type { PeerInfo, Results, RowResult } from '../results.ts';
+import { headlineRatio, medianOf, medianSeconds, ratio } from '../results.ts';
+import { BOOT } from '../rows.ts';
+import { spread } from '../statistics.ts';
+
+const NOTHING = '–';
+const MIB = 2 ** 20;
+
+/** A Markdown table; the first column is text, the others are figures and stand to the right. */
+export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((title, i) => Math.max(3, ...[title, ...rows.map((row) => row[i]!)].map(columns)));
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, i) => pad(cell, widths[i]!, i > 0)).join(' | ')} |`;
+  const rule = `| ${widths.map((width, i) => (i === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`;
+  return [line(head), rule, ...rows.map(line)].join('\n');
+}
+
+/** Medians of all rows and peers; behind them ours over each of the others. */
+export function timesTable({ peers, rows }: Results): string {
+  const ours = oursOf(peers);
+  const others = ours === undefined ? [] : peers.filter(({ name }) => name === 'v86' || name === 'qemu');
+  const head = [
+    '',
+    ...peers.map(({ title }) => title),
+    ...others.map(({ title }) => `${ours!.name} / ${title}`),
+  ];
+  const body = rows.map((row) => [
+    row.headline ? `**${row.title}**` : row.title,
+    ...peers.map(({ name }) => seconds(medianSeconds(row, name))),
+    ...others.map(({ name }) => times(ratio(row, ours!.name, name))),
+  ]);
+  if (others.length > 0) {
+    const means = others.map(({ name }) => times(headlineRatio(rows, ours!.name, name)));
+    if (means.some((mean) => mean !== NOTHING)) {
+      body.push(['*geometric mean of the rows in bold*', ...peers.map(() => ''), ...means]);
+    }
+  }
+  return markdownTable(head, body);
+}
+
+/** Memory beyond the guest's own, by row; the boot has not touched all of that yet, so it would say nothing. */
+export function memoryTable({ peers, rows, memoryMib }: Results): string | undefined {
+  const afterBoot = rows.filter(({ name }) => name !== BOOT);
+  return figuresTable(peers, afterBoot, (row, peer) => {
+    const bytes =
+      peer.name === 'native' ? undefined : medianOf(row, peer.name, (sample) => sample.residentBytes);
+    return bytes === undefined ? undefined : `${Math.round(bytes / MIB - memoryMib)}`;
+  });
+}
+
+/** Million instructions a second, where a machine counts them. */
+export function rateTable({ peers, rows }: Results): string | undefined {
+  return figuresTable(peers, rows, (row, peer) => {
+    const rate = medianOf(row, peer.name, (sample) =>
+      sample.instructions === undefined ? undefined : sample.instructions / sample.seconds,
+    );
+    return rate === undefined ? undefined : `${Math.round(rate / 1e6)}`;
+  });
+}
+
+/** The greatest disagreement between rounds, as a share, and where it was. */
+export function worstSpread({ peers, rows }: Results): string | undefined {
+  const all = rows.flatMap((row) =>
+    peers.flatMap((peer) => {
+      const values = (row.samples[peer.name] ?? []).map((sample) => sample.seconds);
+      return values.length < 2 ? [] : [{ share: spread(values), row: row.name, peer: peer.title }];
+    }),
+  );
+  const [worst] = all.sort((a, b) => b.share - a.share);
+  return worst && `±${Math.round(worst.share * 100)} % (${worst.row}, ${worst.peer})`;
+}
+
+/** The peer that stands for us: the engine that people get. */
+export function oursOf(peers: readonly PeerInfo[]): PeerInfo | undefined {
+  return (['auto', 'compiler', 'interpreter'] as const)
+    .map((engine) => peers.find(({ name }) => name === engine))
+    .find((peer) => peer !== undefined);
+}
+
+function figuresTable(
+  peers: readonly PeerInfo[],
+  rows: readonly RowResult[],
+  cell: (row: RowResult, peer: PeerInfo) => string | undefined,
+): string | undefined {
+  const shown = peers.filter((peer) => rows.some((row) => cell(row, peer) !== undefined));
+  if (shown.length === 0) return undefined;
+  const body = rows.map((row) => [row.title, ...shown.map((peer) => cell(row, peer) ?? NOTHING)]);
+  return markdownTable(['', ...shown.map(({ title }) => title)], body);
+}
+
+function seconds(value: number | undefined): string {
+  return value === undefined ? NOTHING : `${significant(value)} s`;
+}
+
+function times(value: number | undefined): string {
+  return value === undefined ? NOTHING : significant(value);
+}
+
+/** Three digits that mean something, and no exponent. */
+export function significant(value: number): string {
+  const digits = value === 0 ? 0 : Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
+  return value.toFixed(Math.min(digits, 3));
+}
+
+/** Width on a terminal: none of the characters used here is wide or combining. */
+function columns(text: string): number {
+  return [...text].length;
+}
+
+function pad(text: string, width: number, right: boolean): string {
+  const space = ' '.repeat(width - columns(text));
+  return right ? space + text : text + space;
+}

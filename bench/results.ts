@@ -1,0 +1,86 @@
+/** What a sitting gives, as plain data: it can be written to a file and made into tables and a chart later. */
+import type { PeerName } from './peers/peer.ts';
+import type { Work } from './rows.ts';
+import { geometricMean, median } from './statistics.ts';
+import type { Sample } from './stopwatch.ts';
+
+export interface PeerInfo {
+  readonly name: PeerName;
+  readonly title: string;
+  readonly description: string;
+}
+
+/** A row and its samples, by peer, one for each round. */
+export interface RowResult extends Pick<Work, 'name' | 'title' | 'headline'> {
+  readonly samples: Partial<Record<PeerName, Sample[]>>;
+}
+
+/** One figure of a list. */
+export interface Figure {
+  readonly what: string;
+  readonly value: number;
+  readonly unit: string;
+}
+
+export interface Results {
+  /** ISO 8601, the day alone. */
+  readonly date: string;
+  readonly machine: string;
+  readonly rounds: number;
+  readonly memoryMib: number;
+  readonly peers: PeerInfo[];
+  readonly rows: RowResult[];
+  /** The boot of ours in its parts. */
+  readonly boot: Figure[];
+  /** A host and the built-in guest, from nothing to its first words. */
+  readonly tiny: Figure[];
+  /** The hypervisor's own paths, in nanoseconds. */
+  readonly paths: Figure[];
+  /** What was left out, and why; what went wrong. */
+  readonly notes: string[];
+}
+
+/** The median of a row's seconds; undefined if the peer did not run it. */
+export function medianSeconds(row: RowResult, peer: PeerName): number | undefined {
+  return medianOf(row, peer, ({ seconds }) => seconds);
+}
+
+/** The median of something that samples may lack. */
+export function medianOf(
+  row: RowResult,
+  peer: PeerName,
+  pick: (sample: Sample) => number | undefined,
+): number | undefined {
+  const values = (row.samples[peer] ?? []).map(pick).filter((value) => value !== undefined);
+  return values.length === 0 ? undefined : median(values);
+}
+
+/** Ours over theirs, in medians; undefined unless both ran it. Below one, ours is the faster. */
+export function ratio(row: RowResult, ours: PeerName, theirs: PeerName): number | undefined {
+  const [a, b] = [medianSeconds(row, ours), medianSeconds(row, theirs)];
+  return a === undefined || b === undefined ? undefined : a / b;
+}
+
+/** The geometric mean of the ratios over the headline rows; undefined unless both ran all of them. */
+export function headlineRatio(
+  rows: readonly RowResult[],
+  ours: PeerName,
+  theirs: PeerName,
+): number | undefined {
+  const ratios = rows.filter(({ headline }) => headline).map((row) => ratio(row, ours, theirs));
+  const known = ratios.filter((value) => value !== undefined);
+  return known.length > 0 && known.length === ratios.length ? geometricMean(known) : undefined;
+}
+
+/** Says of each row whose answers are not all the same that they differ: then some machine is wrong. */
+export function differingAnswers(rows: readonly RowResult[]): string[] {
+  return rows.flatMap(({ name, samples }) => {
+    const answers = new Map<string, PeerName>();
+    for (const [peer, list] of Object.entries(samples)) {
+      for (const { answer } of list) if (!answers.has(answer)) answers.set(answer, peer as PeerName);
+    }
+    if (answers.size < 2) return [];
+    const said = [...answers].map(([answer, peer]) => `${peer} says "${answer}"`);
+    return [`${name}: the answers differ: ${said.join(', ')}`];
+  });
+}

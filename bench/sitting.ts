@@ -1,0 +1,81 @@
+/** A sitting: every peer runs all its rows in turn, as often as asked, so that a machine's moods meet them alike. */
+
+import { prepareNative } from './peers/native.ts';
+import { MissingPeer, type PeerName, type PreparedPeer, type Setting } from './peers/peer.ts';
+import { prepareQemu } from './peers/qemu.ts';
+import { prepareRingone } from './peers/ringone.ts';
+import { prepareV86 } from './peers/v86.ts';
+import { differingAnswers, type PeerInfo, type RowResult } from './results.ts';
+import { BOOT, BOOT_TITLE } from './rows.ts';
+import { MachineError, timeMachine } from './stopwatch.ts';
+
+const PREPARE: Readonly<Record<PeerName, (setting: Setting) => Promise<PreparedPeer>>> = {
+  auto: (setting) => prepareRingone(setting, 'auto'),
+  compiler: (setting) => prepareRingone(setting, 'compiler'),
+  interpreter: (setting) => prepareRingone(setting, 'interpreter'),
+  qemu: prepareQemu,
+  v86: prepareV86,
+  native: prepareNative,
+};
+
+export interface SittingOptions {
+  readonly peers: readonly PeerName[];
+  readonly rounds: number;
+  /** For one run of one peer. */
+  readonly timeoutSeconds: number;
+}
+
+export interface Sitting {
+  readonly peers: PeerInfo[];
+  readonly rows: RowResult[];
+  readonly notes: string[];
+}
+
+/** Measures. A peer that is missing or fails is noted and passed over. */
+export async function sit(setting: Setting, options: SittingOptions): Promise<Sitting> {
+  const notes: string[] = [];
+  const peers: PreparedPeer[] = [];
+  for (const name of options.peers) {
+    try {
+      const peer = await PREPARE[name](setting);
+      notes.push(...peer.leftOut.map((row) => `${peer.title} leaves out ${row}`));
+      peers.push(peer);
+    } catch (error) {
+      if (!(error instanceof MissingPeer)) throw error;
+      notes.push(`${name} is left out: ${error.message}`);
+    }
+  }
+  const boot = { name: BOOT, title: BOOT_TITLE, headline: true };
+  const work = setting.work.map(({ name, title, headline }) => ({ name, title, headline }));
+  const rows: RowResult[] = [...(setting.boot ? [boot] : []), ...work].map((row) => ({
+    ...row,
+    samples: {},
+  }));
+  for (let round = 1; round <= options.rounds; round++) {
+    for (const peer of peers) {
+      setting.say(`round ${round} of ${options.rounds}: ${peer.title}`);
+      await runOnce(peer, rows, options.timeoutSeconds).catch((error: unknown) => {
+        if (!(error instanceof MachineError)) throw error;
+        notes.push(`${peer.title} failed in round ${round}: ${error.message}`);
+      });
+    }
+  }
+  notes.push(...differingAnswers(rows));
+  const measured = peers.filter(({ name }) => rows.some(({ samples }) => samples[name] !== undefined));
+  const infos = measured.map(({ name, title, description }) => ({ name, title, description }));
+  return { peers: infos, rows, notes };
+}
+
+async function runOnce(
+  peer: PreparedPeer,
+  rows: readonly RowResult[],
+  timeoutSeconds: number,
+): Promise<void> {
+  for (const machine of peer.processes) {
+    const run = await timeMachine(machine, timeoutSeconds);
+    for (const { name, samples } of rows) {
+      const sample = run.get(name);
+      if (sample !== undefined) (samples[peer.name] ??= []).push(sample);
+    }
+  }
+}
