@@ -7,6 +7,7 @@ import type { Gva } from '../../machine/memory.ts';
 import { bzImagePayload, isBzImage } from './bzimage.ts';
 import { type Elf, isElf, parseElf } from './elf.ts';
 import { ImageError } from './error.ts';
+import { readKallsyms } from './kallsyms.ts';
 import { compressionOf, unpackPayload } from './payload.ts';
 import { ImageReader } from './reader.ts';
 import { type SymbolTable, symbolTable } from './symbols.ts';
@@ -46,7 +47,10 @@ const maxImageBytes = 2 ** 30;
 export async function loadKernelImage(bytes: Uint8Array, name: string): Promise<KernelImage> {
   const elf = parseElf(await unpackKernel(bytes, name), name);
   const info = readXenInfo(elf);
-  return { name, width: elf.width, segments: loadSegments(elf, info), info, symbols: symbolTable(elf) };
+  const segments = loadSegments(elf, info);
+  const carried = () =>
+    segments.map(({ bytes }) => readKallsyms(bytes)).find(({ length }) => length > 0) ?? [];
+  return { name, width: elf.width, segments, info, symbols: symbolTable(elf, carried) };
 }
 
 /** The ELF file inside `bytes`. Raises ImageError if there is none or it cannot be unpacked. */

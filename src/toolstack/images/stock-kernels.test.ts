@@ -36,7 +36,18 @@ for (const [name, supportedFeatures] of [
     assert.equal(info.virtStart, upperBase + 0x100_0000);
     assert.ok(info.entry > info.virtStart && info.entry < info.virtEnd);
     assert.deepEqual(segments[0].physical, 0x100_0000);
-    assert.equal(symbols.size, 0);
+    // What the kernel says of itself in two ways: its symbols here, its notes and its data there.
+    assert.ok(symbols.size > 50_000);
+    assert.equal(symbols.addressOf('startup_xen'), info.entry);
+    assert.deepEqual(symbols.nearest(info.entry + 5), { name: 'startup_xen', offset: 5 });
+    const banner = symbols.addressOf('linux_banner')!;
+    const holder = segments.find(
+      ({ virtual, bytes }) => banner >= virtual && banner < virtual + bytes.length,
+    )!;
+    const at = banner - holder.virtual;
+    assert.equal(Buffer.from(holder.bytes.subarray(at, at + 14)).toString(), 'Linux version ');
+    assert.equal(symbols.nearest(0x1000), undefined, 'an offset in the per-CPU area is no place');
+    assert.equal(symbols.nearest(-0x3f000000), undefined, 'modules have no names');
   });
 }
 

@@ -1,6 +1,6 @@
 /**
- * The symbols of an image's `.symtab`, for reports that name a place in the guest. Distribution kernels are
- * stripped and have none; kernels that people build themselves have them all.
+ * The symbols of an image, for reports that name a place in the guest: those of its `.symtab`, or, since distribution
+ * kernels are stripped, those that a Linux kernel carries for itself (`kallsyms.ts`).
  */
 
 import type { Gva } from '../../machine/memory.ts';
@@ -15,7 +15,7 @@ export interface SymbolTable {
   nearest(address: Gva): { readonly name: string; readonly offset: number } | undefined;
 }
 
-interface Symbol {
+export interface NamedAddress {
   readonly name: string;
   readonly address: Gva;
 }
@@ -33,40 +33,94 @@ const layouts = {
 
 /**
  * The symbols of `elf`. They are read at the first look-up: most runs never ask. A table or a name that lies
- * outside the file counts as absent, since a kernel runs as well without.
+ * outside the file counts as absent, since a kernel runs as well without. Where there is none, `carried` is asked.
  */
-export function symbolTable(elf: Elf): SymbolTable {
-  let sorted: Symbol[] | undefined;
-  const symbols = () => (sorted ??= readSymbols(elf).sort((a, b) => a.address - b.address));
-  return {
-    get size() {
-      return symbols().length;
-    },
-    addressOf: (name) => symbols().find((symbol) => symbol.name === name)?.address,
-    nearest(address) {
-      const all = symbols();
-      let low = 0;
-      let high = all.length;
-      while (low < high) {
-        const middle = (low + high) >>> 1;
-        if (all[middle].address <= address) low = middle + 1;
-        else high = middle;
-      }
-      if (low === 0) return undefined;
-      const { name, address: start } = all[low - 1];
-      return { name, offset: address - start };
-    },
-  };
+export function symbolTable(elf: Elf, carried: () => NamedAddress[] = () => []): SymbolTable {
+  return new LazySymbols(() => {
+    const found = readSymbols(elf);
+    return found.length > 0 ? { all: found, places: found } : inKernelHalf(carried());
+  });
 }
 
-function readSymbols({ reader, width, sections }: Elf): Symbol[] {
+/** A table of given symbols. */
+export function tableOf(symbols: readonly NamedAddress[]): SymbolTable {
+  return new LazySymbols(() => ({ all: symbols, places: symbols }));
+}
+
+/**
+ * Linux's own list: of the other half are offsets in the per-CPU area, which are no places, and the last symbol marks
+ * the end of the kernel. Nothing behind it has a name: modules are not in the image.
+ */
+function inKernelHalf(all: readonly NamedAddress[]): Contents {
+  const places = all.filter(({ address }) => address < 0);
+  const end = places.reduce((last, { address }) => Math.max(last, address), Number.NEGATIVE_INFINITY);
+  return { all, places, end };
+}
+
+interface Contents {
+  readonly all: readonly NamedAddress[];
+  /** Those that `nearest` may find. */
+  readonly places: readonly NamedAddress[];
+  /** Where the last one ends; no end by default. */
+  readonly end?: Gva;
+}
+
+class LazySymbols implements SymbolTable {
+  private readonly read: () => Contents;
+  private contents: Contents | undefined;
+  private sorted: readonly NamedAddress[] = [];
+  private byName: Map<string, Gva> | undefined;
+
+  constructor(read: () => Contents) {
+    this.read = read;
+  }
+
+  private load(): Contents {
+    if (this.contents === undefined) {
+      this.contents = this.read();
+      this.sorted = [...this.contents.places].sort((a, b) => a.address - b.address);
+    }
+    return this.contents;
+  }
+
+  get size(): number {
+    return this.load().all.length;
+  }
+
+  addressOf(name: string): Gva | undefined {
+    if (this.byName === undefined) {
+      this.byName = new Map();
+      for (const symbol of this.load().all) {
+        if (!this.byName.has(symbol.name)) this.byName.set(symbol.name, symbol.address);
+      }
+    }
+    return this.byName.get(name);
+  }
+
+  nearest(address: Gva): { readonly name: string; readonly offset: number } | undefined {
+    const { end = Number.POSITIVE_INFINITY } = this.load();
+    const { sorted } = this;
+    let low = 0;
+    let high = sorted.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (sorted[middle]!.address <= address) low = middle + 1;
+      else high = middle;
+    }
+    if (low === 0 || address >= end) return undefined;
+    const { name, address: start } = sorted[low - 1]!;
+    return { name, offset: address - start };
+  }
+}
+
+function readSymbols({ reader, width, sections }: Elf): NamedAddress[] {
   const table = sections.find(({ type }) => type === sectionTypes.symbolTable);
   const strings = table && sections[table.link];
   if (table === undefined || strings?.type !== sectionTypes.stringTable) return [];
   if (!reader.holds(table.offset, table.size)) return [];
   const layout = layouts[width];
   const what = 'a symbol';
-  const found: Symbol[] = [];
+  const found: NamedAddress[] = [];
   for (let at = table.offset; at + layout.bytes <= table.offset + table.size; at += layout.bytes) {
     const section = reader.u16(at + layout.section, what);
     const kind = reader.u8(at + layout.info, what) & 15;

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { readKallsyms } from './kallsyms.ts';
+import type { NamedAddress } from './symbols.ts';
+
+const BASE = -0x7f000000;
+const TWO_32 = 2 ** 32;
+
+/** Bytes that grow as a linker lays them out. */
+class Layout {
+  readonly bytes: number[] = [];
+  align(): void {
+    while (this.bytes.length % 8 !== 0) this.bytes.push(0);
+  }
+  put(size: number, value: number): void {
+    for (let i = 0; i < size; i++) this.bytes.push(Math.floor(value / 256 ** i) & 0xff);
+  }
+}
+
+/** The symbols that the table shall hold: enough of them for three markers; one name needs two bytes for its length. */
+const SYMBOLS: NamedAddress[] = Array.from({ length: 700 }, (_, i) => ({
+  name: i === 300 ? `a_name_of_${'x'.repeat(150)}` : `start_${i}`,
+  address: i < 3 ? i * 0x1000 : BASE + i * 16,
+}));
+
+/** A table as scripts/kallsyms.c lays it out: of Linux 6.1, with the offsets in front, or of 6.4 and later. */
+function table(offsetsFirst: boolean): Uint8Array {
+  // The tokens: every character is its own, but 0x01 stands for "start_".
+  const tokens = Array.from({ length: 256 }, (_, i) =>
+    i === 1 ? 'start_' : i < 33 ? `${i}?` : String.fromCharCode(i),
+  );
+  const out = new Layout();
+  const label = () => {
+    out.align();
+    return out.bytes.length;
+  };
+  const offsets = () => {
+    label();
+    for (const { address } of SYMBOLS) out.put(4, address >= 0 ? address : BASE - 1 - address + TWO_32);
+    label();
+    out.put(8, 0);
+    const at = out.bytes.length - 8;
+    const low = BASE + TWO_32;
+    for (let i = 0; i < 8; i++) out.bytes[at + i] = i < 4 ? Math.floor(low / 256 ** i) & 0xff : 0xff;
+  };
+  out.put(8, 0x1234);
+  for (let i = 0; i < 40; i++) out.put(4, 0x9000 + i);
+  if (offsetsFirst) offsets();
+  label();
+  out.put(4, SYMBOLS.length);
+  const names = label();
+  const markers: number[] = [];
+  for (const [i, { name }] of SYMBOLS.entries()) {
+    if (i % 256 === 0) markers.push(out.bytes.length - names);
+    const text = name.startsWith('start_') ? ['T', '\x01', ...name.slice(6)] : ['T', ...name];
+    if (text.length < 128) out.put(1, text.length);
+    else out.put(2, (text.length & 0x7f) | 0x80 | ((text.length >> 7) << 8));
+    for (const character of text) out.put(1, character.charCodeAt(0));
+  }
+  label();
+  for (const marker of markers) out.put(4, marker);
+  label();
+  const index: number[] = [];
+  const start = out.bytes.length;
+  for (const token of tokens) {
+    index.push(out.bytes.length - start);
+    for (const character of token) out.put(1, character.charCodeAt(0));
+    out.put(1, 0);
+  }
+  label();
+  for (const position of index) out.put(2, position);
+  if (!offsetsFirst) offsets();
+  out.put(8, 0);
+  return Uint8Array.from(out.bytes);
+}
+
+for (const [offsetsFirst, version] of [
+  [true, '6.1'],
+  [false, '6.12'],
+] as const) {
+  test(`reads the table of symbols as Linux ${version} lays it out`, () => {
+    assert.deepEqual(readKallsyms(table(offsetsFirst)), SYMBOLS);
+  });
+
+  test(`a table of Linux ${version} that is cut short or damaged ends in no error`, () => {
+    const good = table(offsetsFirst);
+    for (let length = 0; length < good.length; length += 37) readKallsyms(good.slice(0, length));
+    for (let at = 0; at < good.length; at += 11) {
+      for (const value of [0, 0x7f, 0xff]) {
+        const damaged = good.slice();
+        damaged[at] = value;
+        readKallsyms(damaged);
+      }
+    }
+  });
+}
+
+test('an image without a table has no symbols', () => {
+  assert.deepEqual(readKallsyms(new Uint8Array(100_000)), []);
+  assert.deepEqual(readKallsyms(new Uint8Array(100_000).fill(0x30)), []);
+  assert.deepEqual(readKallsyms(new Uint8Array(0)), []);
+});
