@@ -187,8 +187,8 @@ export const TLB_ENTRIES = 1024;
 export const TLB_ENTRY_SIZE = 32;
 export const TLB_BANK_SIZE = 0x8000;
 export const TLB_BANK_COUNT = 128;
-/** Not page-aligned, so it equals no page address. */
-export const TLB_EMPTY = 1;
+/** Equals no page's address, also where the lowest bits of an address stand beside it, which tell whether it is aligned. */
+export const TLB_EMPTY = 0x800;
 export const TLB_READ = 0;
 export const TLB_WRITE = 8;
 export const TLB_EXECUTE = 16;
