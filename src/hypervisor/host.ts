@@ -76,6 +76,10 @@ export class Host {
   private abandonedHome: HostAddress = 0;
   private readonly stateHomes = new Map<VcpuState, HostAddress>();
   private current: Vcpu | undefined;
+  /** Of the present slice, in instructions: what is left, what was granted last, and CPU_RETIRED at that time. */
+  private left = 0;
+  private granted = 0;
+  private retiredBefore = 0;
   /** Index of the vCPU whose turn was last, among all vCPUs in order of domain and vCPU. */
   private turn = -1;
   private stopping = false;
@@ -92,6 +96,7 @@ export class Host {
     this.frames = new FrameAllocator(this.memory.frames);
     const { clock } = this;
     this.processor.clock = { now: () => clock.nowNs() };
+    this.processor.onExit = (exit) => this.afterExit(this.current!, exit);
   }
 
   // -------------------------------------------------------------- domains
@@ -236,42 +241,58 @@ export class Host {
   }
 
   private runSlice(vcpu: Vcpu): void {
-    const { clock, processor, stats, timers } = this;
+    const { processor } = this;
     this.schedule(vcpu);
-    const { state } = vcpu;
-    let left = this.slice;
-    while (left > 0 && vcpu.runnable) {
-      if (vcpu.stirred) {
-        vcpu.stirred = false;
-        vcpu.prepare();
-        if (!vcpu.runnable) break;
-      }
-      let budget = Math.min(left, vcpu.longestRun);
-      if (clock.virtual) {
-        const now = clock.nowNs();
-        budget = Math.min(budget, Math.max(1, Math.min(timers.nextNs - now, TICK_NS - (now % TICK_NS))));
-        this.setClockBase(state, now - state.retired);
-      }
-      const before = state.retired;
+    this.left = this.slice;
+    for (let budget = this.grant(vcpu); budget > 0; ) {
       const exit = processor.run(budget);
-      const retired = state.retired - before;
-      stats.instructions += retired;
-      stats.exits.counts[exit]!++;
-      clock.advance(retired);
-      left -= retired;
-      if (exit !== Exit.Budget || !clock.virtual || clock.nowNs() % TICK_NS < retired) vcpu.stirred = true;
-      if (exit !== Exit.Budget) {
-        // What the hypervisor does for a guest is part of its turn: one that faults without end, or issues nothing but
-        // long hypercalls, gives way as soon as one that computes.
-        vcpu.handleExit(exit);
-        left -= EXIT_COST + vcpu.work;
-        vcpu.work = 0;
-      } else if (retired < budget) {
-        // The processor had more to do than to execute: decoding code that changes all the time, say.
-        left = 0;
-      }
-      if (clock.virtual) timers.fireDue(clock.nowNs());
+      // A vCPU that the processor could hold on to has been through `afterExit` already, perhaps many times.
+      budget = exit === Exit.Settled ? 0 : this.afterExit(vcpu, exit);
     }
+  }
+
+  /** Before the guest runs: delivers what waits for it. Returns how many instructions it may execute now, 0 for none. */
+  private grant(vcpu: Vcpu): number {
+    const { clock, timers } = this;
+    if (this.left <= 0 || !vcpu.runnable) return 0;
+    if (vcpu.stirred) {
+      vcpu.stirred = false;
+      vcpu.prepare();
+      if (!vcpu.runnable) return 0;
+    }
+    let budget = Math.min(this.left, vcpu.longestRun);
+    const { state } = vcpu;
+    if (clock.virtual) {
+      const now = clock.nowNs();
+      budget = Math.min(budget, Math.max(1, Math.min(timers.nextNs - now, TICK_NS - (now % TICK_NS))));
+      this.setClockBase(state, now - state.retired);
+    }
+    this.granted = budget;
+    this.retiredBefore = state.retired;
+    return budget;
+  }
+
+  /** After the guest ran: accounts for it, does what it asked for, and grants anew. */
+  private afterExit(vcpu: Vcpu, exit: Exit): number {
+    const { clock, stats, timers } = this;
+    const retired = vcpu.state.retired - this.retiredBefore;
+    stats.instructions += retired;
+    stats.exits.counts[exit]!++;
+    clock.advance(retired);
+    this.left -= retired;
+    if (exit !== Exit.Budget || !clock.virtual || clock.nowNs() % TICK_NS < retired) vcpu.stirred = true;
+    if (exit !== Exit.Budget) {
+      // What the hypervisor does for a guest is part of its turn: one that faults without end, or issues nothing but
+      // long hypercalls, gives way as soon as one that computes.
+      vcpu.handleExit(exit);
+      this.left -= EXIT_COST + vcpu.work;
+      vcpu.work = 0;
+    } else if (retired < this.granted) {
+      // The processor had more to do than to execute: decoding code that changes all the time, say.
+      this.left = 0;
+    }
+    if (clock.virtual) timers.fireDue(clock.nowNs());
+    return this.grant(vcpu);
   }
 
   /** RDTSC under a virtual clock reads this base plus the instructions retired. */

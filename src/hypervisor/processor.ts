@@ -26,6 +26,11 @@ export interface Processor extends Translator {
   hooks: ProcessorHooks;
   /** Where RDTSC reads time under a real-time clock. */
   clock: { now(): number };
+  /**
+   * Decides on exits that guest code need not be left for, while `run` goes on: returns how many instructions the active
+   * vCPU may execute from its RIP on, 0 to have `run` come back with Exit.Settled.
+   */
+  onExit?: ((exit: Exit) => number) | undefined;
   /** Makes `state` the active vCPU. */
   activate(state: VcpuState): void;
   /** Executes up to `budget` instructions of the active vCPU. */

@@ -94,7 +94,7 @@ export const CPU_CPL = 0x278;
 export const CPU_LONG = 0x27c;
 /** u32: address of the active TLB bank. */
 export const CPU_TLB_BANK = 0x280;
-/** u32: set by a store into code: the running block ends after this instruction. */
+/** u32: decoded code was dropped since guest code was entered: compiled code must not be returned to. */
 export const CPU_CODE_CHANGED = 0x284;
 /** u32: host address and size of a page-crossing store that waits for `commitStore`. */
 export const CPU_PENDING_STORE = 0x288; // u32 size, u32 first host address, u32 second host address, u32 bytes in first
@@ -155,6 +155,14 @@ export const CPU_XMM = 0x400;
 /** 64 bytes that support functions use to hand over wide results (80-bit values, 128-bit products). */
 export const CPU_WIDE = 0x500;
 
+/** i64: where the caller of the present guest function waits in compiled code; no canonical address if nobody does. */
+export const CPU_EXPECTED = 0x540;
+/** i64 each: the return address of the last call that the interpreter made, and rsp after it; rsp is 0 for none. */
+export const CPU_CALL_RETURN = 0x548;
+export const CPU_CALL_RSP = 0x550;
+/** u32: the record that the interpreter is to begin with, 0 for what CPU_RIP leads to. */
+export const CPU_COLD_RECORD = 0x558;
+
 // ------------------------------------------------------------------ engine words
 
 export const ENGINE = 0x40000;
@@ -171,6 +179,9 @@ export const ENGINE_DIRTY_CODE = ENGINE + 0x10;
 export const DIRTY_CODE_LIMIT = 64;
 /** i64: instructions that the interpreter has retired, of all vCPUs; compiled code retires the others. */
 export const ENGINE_INTERPRETED = ENGINE + 0x118;
+/** i64 each, by depth of nesting: the return addresses that compiled code waits at. */
+export const ENGINE_RETURNS = ENGINE + 0x400;
+export const CALL_DEPTH = 200;
 /** Scratch records for single steps and instructions that cross a page. */
 export const STEP_RECORDS = ENGINE + 0x1000;
 export const STEP_RECORDS_SIZE = 0x3000;

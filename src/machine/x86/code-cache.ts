@@ -10,6 +10,8 @@
  * line of the same page costs nothing here.
  */
 import {
+  CPU,
+  CPU_CODE_CHANGED,
   ENGINE_CODE_LINES,
   HEAT_COUNT,
   HEAT_MISSES,
@@ -122,7 +124,7 @@ export class CodeCache {
     this.pages.clear();
     this.byTable.clear();
     this.top = this.memory.codeCache;
-    this.generation++;
+    this.noteChange();
     this.onFlush();
   }
 
@@ -265,7 +267,7 @@ export class CodeCache {
    * of such pages, which a guest can make as long as the cache has room for, hence no recursion.
    */
   invalidate(mfn: Mfn): void {
-    this.generation++;
+    this.noteChange();
     this.stopSteps();
     const stale = [mfn];
     for (let next = stale.pop(); next !== undefined; next = stale.pop()) {
@@ -278,6 +280,12 @@ export class CodeCache {
         page.straddlers.clear();
       }
     }
+  }
+
+  /** Records are dropped: whoever keeps the address of one must notice. */
+  private noteChange(): void {
+    this.generation++;
+    this.memory.i32[(CPU + CPU_CODE_CHANGED) >> 2] = 1;
   }
 
   private unmarkLines(mfn: Mfn): void {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CPU, CPU_SIZE } from '../layout.ts';
+import { CPU, CPU_FPU_CONTROL, CPU_WIDE } from '../layout.ts';
 import { PAGE_SIZE } from '../memory.ts';
 import type { EngineKind } from './engine.ts';
 import { RBX, RCX, RSP } from './registers.ts';
@@ -139,7 +139,7 @@ async function machineFor(
 /** Registers, flags, FPU state and both pages of data; not the words that belong to the engine. */
 function everything(m: TestMachine): string {
   const data = m.memory.u8.subarray(m.memory.framesBase + m.physical(DATA)).subarray(0, 2 * PAGE_SIZE);
-  const fpu = m.memory.u8.subarray(CPU + 0x300, CPU + CPU_SIZE);
+  const fpu = m.memory.u8.subarray(CPU + CPU_FPU_CONTROL, CPU + CPU_WIDE);
   return `${m.state()} retired=${m.cpu.retired} ${fpu.join()} ${data.join()}`;
 }
 

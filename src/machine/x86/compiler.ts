@@ -20,7 +20,15 @@ import type { VariantTable } from './variants.ts';
 type Signatures = ReturnType<typeof exportedSignatures>;
 
 /** The same in every module; `assemble` sees to it. */
-const LINKAGE: Linkage = { regionType: 0, handlerType: 1, regions: 0, handlers: 1 };
+const LINKAGE: Linkage = {
+  regionType: 0,
+  handlerType: 1,
+  regions: 0,
+  handlers: 1,
+  settle: { index: 0, parameters: [I32], results: [I32] },
+};
+/** Functions that every module imports ahead of the support functions. */
+const OWN_IMPORTS = 1;
 
 /** A region with the body of its function. */
 export interface CompiledRegion {
@@ -64,6 +72,7 @@ export class Compiler {
     module.signature([I32], [I32]);
     module.importTable('engine', 'regions', 0);
     module.importTable('engine', 'handlers', 0);
+    module.import('engine', 'settle', [I32], [I32]);
     this.imports.declare(module);
     for (const [i, { body }] of regions.entries()) {
       module.place(LINKAGE.regions, places[i]!, [module.finished(LINKAGE.regionType, body)]);
@@ -83,7 +92,7 @@ class NumberedImports {
     const known: Record<string, FunctionReference> = {};
     this.functions = new Proxy(known, {
       get: (_, name: string) => {
-        known[name] ??= { index: this.order.push(name) - 1, ...this.signature(name) };
+        known[name] ??= { index: OWN_IMPORTS + this.order.push(name) - 1, ...this.signature(name) };
         return known[name];
       },
     });

@@ -35,6 +35,8 @@ export interface DefinitionOptions {
   readonly keepsFlags?: boolean;
   /** Ends a run: control does not simply go on with the next instruction. */
   readonly ends?: boolean;
+  /** Leaves for a decision that may be taken while compiled code waits (`Engine.onExit`). */
+  readonly settles?: boolean;
   /** Needs `budgetLeft` or the clock. */
   readonly budget?: boolean;
   /** Stands inline in the interpreter's main loop, for these operand sizes (bytes). */

@@ -151,6 +151,8 @@ export abstract class Emitter {
   abstract jumpToTarget(): void;
   /** Goes to an address (i64, already masked to the operand size). Ends the instruction. */
   abstract jumpTo(address: Expression): void;
+  /** The return address of a call has been pushed. */
+  noteCall(): void {}
   /** Ends the run: the hypervisor decides. The instruction counts as retired, RIP is that of the next one. */
   abstract exit(kind: number, vector?: Expression): void;
   /** Leaves like `exit`, but RIP stays at the instruction, which does not count. */

@@ -15,6 +15,7 @@ import {
   CPU_CR3,
   CPU_EXIT_ADDRESS,
   CPU_EXIT_ERROR,
+  CPU_EXIT_KIND,
   CPU_EXIT_RECORD,
   CPU_EXIT_VECTOR,
   CPU_FLAGS_OTHER,
@@ -22,6 +23,7 @@ import {
   CPU_LONG,
   CPU_PHYSICAL_BASE,
   CPU_PHYSICAL_FRAMES,
+  CPU_RIP,
   CPU_SIZE,
   ENGINE_INTERPRETED,
   REG_PAGE,
@@ -124,6 +126,15 @@ export class Engine implements Translator, FollowingPage {
   private readonly banks: TlbBanks;
   /** The dispatcher: runs from a record, compiled or interpreted. */
   private readonly execute: Execute;
+  /**
+   * Decides what happens next when the guest has made an exit of those that the running code can wait for: returns how
+   * many instructions the vCPU may execute from its RIP on, 0 to come back from `run` with Exit.Settled. Without it such
+   * exits come back from `run` as all others do.
+   */
+  onExit: ((exit: Exit) => number) | undefined;
+  /** The last exit has been decided upon, and so many instructions were granted. */
+  private decided = false;
+  private granted = 0;
   /** What compiles hot code; undefined for the interpreter alone. */
   tier: CompilerTier | undefined;
   private readonly kind: EngineKind;
@@ -186,10 +197,17 @@ export class Engine implements Translator, FollowingPage {
     const interpreter = buildInterpreter(variants, signatures, pages, memory.heat, heatLimit);
     const { handlers, interpret } = (await WebAssembly.instantiate(interpreter, linked)).instance.exports;
     const regions = new WebAssembly.Table({ initial: 1024, element: 'anyfunc' });
-    const tiers = { ...imports.engine, handlers, interpret, regions } as WebAssembly.ModuleImports;
-    const compiledImports: WebAssembly.Imports = { ...linked, engine: tiers };
+    const tiers = {
+      ...imports.engine,
+      interpret,
+      regions,
+      find: (stop: number) => engine!.find(stop >>> 0),
+      decide: () => engine!.decide(),
+    } as WebAssembly.ModuleImports;
     const dispatcher = buildDispatcher(signatures, pages, memory.heat);
-    const { run } = (await WebAssembly.instantiate(dispatcher, compiledImports)).instance.exports;
+    const { run, settle } = (await WebAssembly.instantiate(dispatcher, { ...linked, engine: tiers })).instance
+      .exports;
+    const compiledImports = { ...linked, engine: { ...imports.engine, handlers, regions, settle } } as WebAssembly.Imports;
     engine = new Engine(memory, options, linked, variants, decoder, run as Execute);
     if (kind !== 'interpreter') {
       const { codeCache } = engine;
@@ -299,6 +317,13 @@ export class Engine implements Translator, FollowingPage {
         if (kind === Exit.Step) kind = Exit.Decode;
         else if (kind === Exit.Decode) memory.u32[(CPU + CPU_EXIT_RECORD) >> 2] = 0;
       }
+      if (kind === Exit.Settled) {
+        if (!this.decided) return memory.i32[(CPU + CPU_EXIT_KIND) >> 2]! as Exit;
+        if (this.granted === 0) return Exit.Settled;
+        memory.u32[budgetWord] = this.granted;
+        if ((memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_TF) !== 0) return this.singleStep(this.granted);
+        continue;
+      }
       if (kind === Exit.Hot) {
         this.requestCompilation();
         continue;
@@ -331,6 +356,48 @@ export class Engine implements Translator, FollowingPage {
     }
   }
 
+  /**
+   * For compiled code that waits: the record at RIP, found or decoded now. 0 if it had better not wait any longer: the
+   * budget is spent, fetching faults, or code that is being waited in may have changed. The interpreter stopped at `stop`,
+   * if that is not 0.
+   */
+  private find(stop: HostAddress): HostAddress {
+    const { memory } = this;
+    if (memory.u32[(CPU + CPU_BUDGET) >> 2] === 0 || this.isStepping()) return 0;
+    const record = this.recordAtRip();
+    if (record === 0 || memory.u32[(CPU + CPU_CODE_CHANGED) >> 2] !== 0) return 0;
+    if (stop !== 0) this.linkStop(stop, record);
+    return record;
+  }
+
+  /**
+   * For code that waits: has the hypervisor decide. Returns what is left of the budget where the vCPU goes on as if nothing
+   * had happened; 0 otherwise, and `run` sees to the rest.
+   */
+  private decide(): number {
+    const { memory, cpu, onExit } = this;
+    this.decided = onExit !== undefined;
+    if (onExit === undefined) return 0;
+    const low = cpu.low(CPU_RIP);
+    const high = cpu.high(CPU_RIP);
+    const bank = this.banks.current;
+    const long = memory.u32[(CPU + CPU_LONG) >> 2];
+    this.granted = onExit(memory.i32[(CPU + CPU_EXIT_KIND) >> 2]! as Exit);
+    memory.i32[(CPU + CPU_EXIT_ADDRESS + 4) >> 2] = 0;
+    if (this.granted === 0 || cpu.low(CPU_RIP) !== low || cpu.high(CPU_RIP) !== high) return 0;
+    if (this.banks.current !== bank || memory.u32[(CPU + CPU_LONG) >> 2] !== long) return 0;
+    if (memory.u32[(CPU + CPU_CODE_CHANGED) >> 2] !== 0 || this.isStepping()) return 0;
+    // The code that waits must be what would be fetched now.
+    const { view } = memory;
+    const tag = bank + ((low >>> 7) & 0x7fe0) + TLB_EXECUTE;
+    if (view.getInt32(tag, true) !== (low & -4096) || view.getInt32(tag + 4, true) !== high) return 0;
+    return this.granted;
+  }
+
+  private isStepping(): boolean {
+    return (this.memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_TF) !== 0;
+  }
+
   /** True if an interrupt waits for RFLAGS.IF, and it is set. */
   private interruptWindow(): boolean {
     const { i32 } = this.memory;
@@ -357,7 +424,10 @@ export class Engine implements Translator, FollowingPage {
     // The flag is set aside for the one instruction: it must not step itself into here again.
     this.memory.i32[flags]! &= ~FLAG_TF;
     const before = this.cpu.retired;
+    const { onExit } = this;
+    this.onExit = undefined;
     const exit = this.run(1);
+    this.onExit = onExit;
     this.memory.i32[flags]! |= FLAG_TF;
     if (exit !== Exit.Budget || this.cpu.retired === before) return exit;
     return this.raise(VECTOR_DB, 0);
@@ -486,7 +556,6 @@ export class Engine implements Translator, FollowingPage {
       const count = Math.min(end - at, PAGE_SIZE - offset);
       if (this.codeCache.touches(mfn, offset, count)) {
         this.codeCache.invalidate(mfn);
-        this.memory.i32[(CPU + CPU_CODE_CHANGED) >> 2] = 1;
       }
       at += count;
     }

@@ -26,12 +26,16 @@ export const Exit = {
   Hot: 11,
   /** Compiled code begins at the record: internal to the engine. */
   Compiled: 12,
-  /** Compiled code leaves an instruction to the interpreter: internal to the engine. */
+  /** Compiled code leaves an instruction to the interpreter, and is done with it: internal to the engine. */
   Miss: 13,
   /** A compiled function is left often because of the TLB: internal to the engine. */
   Thrashing: 14,
   /** RFLAGS.IF was set while CPU_INTERRUPT_WAITS said that an interrupt waits for it. RIP is that of the next instruction. */
   InterruptWindow: 15,
+  /** The interpreter has returned to where compiled code waits: internal to the engine. */
+  Returned: 16,
+  /** `Engine.onExit` has dealt with what happened, and has granted no more instructions. */
+  Settled: 17,
 } as const;
 export type Exit = (typeof Exit)[keyof typeof Exit];
 
@@ -52,4 +56,6 @@ export const EXIT_NAMES = [
   'miss',
   'thrashing',
   'interrupt window',
+  'returned',
+  'settled',
 ] as const;

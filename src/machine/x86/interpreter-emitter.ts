@@ -23,6 +23,8 @@ import {
 import type { FunctionBuilder, Local } from '../../wasm/function.ts';
 import {
   CPU,
+  CPU_CALL_RETURN,
+  CPU_CALL_RSP,
   CPU_EXIT_ERROR,
   CPU_EXIT_KIND,
   CPU_EXIT_VECTOR,
@@ -55,7 +57,7 @@ import {
   REC_SCALE,
   REC_SEGMENT,
 } from './record.ts';
-import { SS } from './registers.ts';
+import { RSP, SS } from './registers.ts';
 
 /** How a handler in a function of its own ends. */
 export const Status = {
@@ -231,6 +233,10 @@ export class InterpreterEmitter extends Emitter {
   }
   jumpTo(address: Expression): void {
     this.flow.jumpTo(address);
+  }
+  override noteCall(): void {
+    this.setState64(CPU_CALL_RETURN, this.nextRip());
+    this.setState64(CPU_CALL_RSP, this.gpr(RSP, 8));
   }
   exit(kind: number, vector?: Expression): void {
     this.noteExit(kind, vector);

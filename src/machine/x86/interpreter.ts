@@ -49,6 +49,7 @@ import {
   CPU_EXIT_KIND,
   CPU_EXIT_RECORD,
   CPU_EXIT_VECTOR,
+  CPU_EXPECTED,
   CPU_EXTRA_RETIRED,
   CPU_FINISHING,
   CPU_REPEAT_AGAIN,
@@ -328,7 +329,15 @@ export function buildInterpreter(
           leaveHere(Exit.Exception);
         });
       });
-      // lookup: find the record of `target`
+      // lookup: find the record of `target`, unless compiled code waits for a return to there
+      if (heatLimit > 0) {
+        f.if(eq(target, load64(BASE, CPU + CPU_EXPECTED)), () => {
+          setRip(target);
+          f.set(record, i32(0));
+          f.set(kind, i32(Exit.Returned));
+          f.br(exit);
+        });
+      }
       const page = f.let(and(target, i64(-4096)));
       const entry = f.let(tlbEntry(target, bank));
       const found = f.local(I32);

@@ -16,6 +16,7 @@
 import {
   add,
   and,
+  call,
   callIndirect,
   type Expression,
   eq,
@@ -38,18 +39,21 @@ import {
   sub,
   wrap,
 } from '../../wasm/expression.ts';
-import type { FunctionBuilder, Label, Local } from '../../wasm/function.ts';
+import type { FunctionBuilder, FunctionReference, Label, Local } from '../../wasm/function.ts';
 import {
   CPU,
   CPU_BUDGET,
   CPU_CODE_CHANGED,
+  CPU_COLD_RECORD,
   CPU_EXIT_KIND,
   CPU_EXIT_RECORD,
   CPU_EXTRA_RETIRED,
   CPU_LEAVE,
   CPU_REPEAT_AGAIN,
   CPU_RIP,
+  CPU_SKIPPED,
   CPU_TLB_BANK,
+  ENGINE_RETURNS,
   HEAT_MISSES,
   HEAT_SHIFT,
   REG_PAGE,
@@ -62,13 +66,16 @@ import { callSupport, type SupportFunctions } from './emitter.ts';
 import { Exit } from './exits.ts';
 import { Status } from './interpreter-emitter.ts';
 import { PSEUDO_COMPILED, REC_HANDLER, REC_OFFSET, RECORD_SHIFT } from './record.ts';
-import { type Block, Flow, type Instruction, type Region } from './region.ts';
+import { type Block, Flow, type Instruction, isAbsence, type Region } from './region.ts';
 
 const BASE = i32(0);
 /** No canonical address: what a compiled function returns when CPU_LEAVE says why it came back. */
 export const LEFT_COMPILED_CODE = i64Halves(0, 0x80000000);
 /** In CPU_LEAVE, added to the Status of an instruction's handler that did not simply go on. */
 export const LEAVE_STATUS = 0x100;
+
+/** Place in the table of compiled functions of the one that interprets; see `dispatcher.ts`. */
+export const COLD = 0;
 
 /** A function that is left so often because of the TLB is compiled again, in its long form. */
 const MISS_LIMIT = 2000;
@@ -100,6 +107,8 @@ export interface Linkage {
   /** Tables: of compiled functions, of instruction handlers. */
   readonly regions: number;
   readonly handlers: number;
+  /** `settle(left) → left`: see `dispatcher.ts`. */
+  readonly settle: FunctionReference;
 }
 
 export class RegionEmitter implements Transfers {
@@ -150,8 +159,8 @@ export class RegionEmitter implements Transfers {
     let used = 0;
     for (const block of region.blocks) {
       if (block.isCheckpoint) sets.add(block.dirtyIn);
-      for (const { mayLeave, outlined, dirtyBefore, effects } of block.instructions) {
-        if (mayLeave && !outlined) sets.add(dirtyBefore);
+      for (const { mayLeave, outlined, flow, dirtyBefore, effects } of block.instructions) {
+        if (mayLeave && !outlined && flow !== Flow.Settle) sets.add(dirtyBefore);
         used |= effects.reads | effects.writes;
       }
       used |= block.liveIn;
@@ -193,19 +202,22 @@ export class RegionEmitter implements Transfers {
       ),
     );
     f.store64(BASE, add(this.page, load64From16U(record, REC_OFFSET)), CPU + CPU_RIP);
+    const gives = and(shrU(this.leaving, i32(LEAVE_GIVES)), i32(LEAVE_GIVES_MASK));
+    f.set(this.left, add(this.left, gives));
     f.if(eq(by, i32(BY_MISS)), () => {
       const misses = memory.heat + (region.record >>> HEAT_SHIFT) + HEAT_MISSES;
       f.store32(BASE, add(load32(BASE, misses), i32(1)), misses);
-      f.set(why, i32(Exit.Miss));
-      f.if(eq(load32(BASE, misses), i32(MISS_LIMIT)), () => {
-        f.set(why, i32(Exit.Thrashing));
-        f.set(record, i32(region.record));
+      f.if(ne(load32(BASE, misses), i32(MISS_LIMIT)), () => {
+        f.store32(BASE, record, CPU + CPU_SKIPPED);
+        f.store32(BASE, record, CPU + CPU_COLD_RECORD);
+        this.goTo(i32(COLD), this.page);
       });
+      f.set(why, i32(Exit.Thrashing));
+      f.set(record, i32(region.record));
     });
     f.store32(BASE, record, CPU + CPU_EXIT_RECORD);
     f.store32(BASE, why, CPU + CPU_LEAVE);
-    const gives = and(shrU(this.leaving, i32(LEAVE_GIVES)), i32(LEAVE_GIVES_MASK));
-    f.return(LEFT_COMPILED_CODE, add(this.left, gives));
+    f.return(LEFT_COMPILED_CODE, this.left);
   }
 
   // -------------------------------------------------------------- control flow
@@ -256,7 +268,7 @@ export class RegionEmitter implements Transfers {
       else this.c.instruction(instruction);
     }
     const last = block.instructions.at(-1)!;
-    if (block.nextOffset >= 0 && last.flow !== Flow.Call && last.flow !== Flow.IndirectCall) {
+    if (block.nextOffset >= 0 && !isAbsence(last.flow)) {
       this.go(block.next, block.nextOffset, block.dirtyOut);
     } else if (last.flow === Flow.Leave) {
       // What always leaves has left; what may go on is looked up anew.
@@ -314,6 +326,10 @@ export class RegionEmitter implements Transfers {
   leaveAfter(why: number): void {
     const { f, instruction } = this;
     const { offset, length } = instruction;
+    if (instruction.flow === Flow.Settle) {
+      this.settle();
+      return;
+    }
     this.c.spill(instruction.dirtyBefore | instruction.effects.writes);
     f.store64(BASE, add(this.page, i64(offset + length)), CPU + CPU_RIP);
     f.store32(BASE, i32(instruction.record), CPU + CPU_EXIT_RECORD);
@@ -333,33 +349,48 @@ export class RegionEmitter implements Transfers {
   }
 
   /**
-   * The number of the function that begins at an address; where there is none the code returns there. `offset` is known if
-   * the address lies in this page, −1 otherwise. All locations must be in memory.
+   * The number of the function that goes on at an address: the compiled one that begins there, or COLD, which is then told
+   * where. `offset` is known if the address lies in this page, −1 otherwise. All locations must be in memory.
    */
   private functionAt(address: Local, offset: number): { target: Local; page: Expression } {
     const { f, memory } = this;
     const record = f.local(I32);
+    const target = f.local(I32);
     let page: Expression = this.page;
-    const elsewhere = (): void => f.return(address, this.left);
     if (offset >= 0) f.set(record, load32(i32(this.region.page.table + offset * 4)));
     else {
       const bound = f.let(and(address, i64(-4096)));
       page = bound;
       const entry = f.let(this.tlbEntry(address));
-      f.if(ne(load64(entry, TLB_EXECUTE), bound), elsewhere);
       const slot = shl(and(wrap(address), i32(4095)), i32(2));
-      f.set(record, load32(add(load32(entry, TLB_CODE), slot)));
+      f.set(record, BASE);
+      f.if(eq(load64(entry, TLB_EXECUTE), bound), () => {
+        f.set(record, load32(add(load32(entry, TLB_CODE), slot)));
+      });
     }
-    f.if(ne(load16U(record, REC_HANDLER), i32(PSEUDO_COMPILED)), elsewhere);
-    return { target: f.let(load32(shrU(record, i32(HEAT_SHIFT)), memory.heat)), page };
+    f.if(
+      eq(load16U(record, REC_HANDLER), i32(PSEUDO_COMPILED)),
+      () => f.set(target, load32(shrU(record, i32(HEAT_SHIFT)), memory.heat)),
+      () => {
+        f.store64(BASE, address, CPU + CPU_RIP);
+        f.store32(BASE, record, CPU + CPU_COLD_RECORD);
+        f.set(target, i32(COLD));
+      },
+    );
+    return { target, page };
+  }
+
+  /** Goes on in a function of the table, never to come back. */
+  private goTo(target: Expression, page: Expression): void {
+    const { f, linkage } = this;
+    f.returnCallIndirect(linkage.regionType, linkage.regions, target, page, this.left, this.depth);
   }
 
   /** Goes to an address, never to come back. All locations must be in memory. */
   private dispatch(address: Expression, offset: number): void {
-    const { f, linkage } = this;
-    const bound = f.let(this.masked(address));
+    const bound = this.f.let(this.masked(address));
     const { target, page } = this.functionAt(bound, offset);
-    f.returnCallIndirect(linkage.regionType, linkage.regions, target, page, this.left, this.depth);
+    this.goTo(target, page);
   }
 
   private masked(address: Expression): Expression {
@@ -368,11 +399,14 @@ export class RegionEmitter implements Transfers {
 
   /** Calls what begins at an address and goes on after the call if it comes back there. */
   private call(address: Expression, offset: number): void {
-    const { f, c, linkage, block, instruction } = this;
+    const { f, linkage } = this;
     const bound = f.let(this.masked(address));
     f.if(eqz(this.depth), () => f.return(bound, this.left));
     const { target, page } = this.functionAt(bound, offset);
     const back = f.local(I64);
+    // For whoever is called: where it is to return to (by depth, counted from the end).
+    const expected = this.behind();
+    f.store64(shl(this.depth, i32(3)), expected, ENGINE_RETURNS - 8);
     f.callIndirectInto(
       [back, this.left],
       linkage.regionType,
@@ -382,18 +416,39 @@ export class RegionEmitter implements Transfers {
       this.left,
       sub(this.depth, i32(1)),
     );
-    const expected = this.masked(add(this.page, i64(block.nextOffset)));
     const away = ne(back, expected);
     // The page may have lost its place in the TLB meanwhile: it is fetched anew then, as the interpreter would.
     const gone = ne(load64(this.tlbEntry(this.page), TLB_EXECUTE), this.page);
-    f.if(or(away, gone), () => f.return(back, this.left));
+    f.if(or(load32(BASE, CPU + CPU_CODE_CHANGED), or(away, gone)), () => f.return(back, this.left));
+    this.goOnBehind();
+  }
+
+  /** The address of the instruction behind this one, as long as the block ends with it. */
+  private behind(): Expression {
+    return this.masked(add(this.page, i64(this.block.nextOffset)));
+  }
+
+  /** Back from an absence: goes on behind the instruction. */
+  private goOnBehind(): void {
+    const { c, block, instruction } = this;
     if (block.next === undefined) {
-      this.dispatch(expected, this.isInPage(block.nextOffset) ? block.nextOffset : -1);
+      this.dispatch(this.behind(), this.isInPage(block.nextOffset) ? block.nextOffset : -1);
       return;
     }
     c.reload(instruction.liveAfter);
     c.known = undefined;
     this.go(block.next, block.nextOffset, 0);
+  }
+
+  /** Has the hypervisor decide while this code waits; it goes on behind the instruction if nothing stands against it. */
+  private settle(): void {
+    const { f, instruction, linkage } = this;
+    this.c.spill(instruction.dirtyBefore | instruction.effects.writes);
+    f.store64(BASE, this.behind(), CPU + CPU_RIP);
+    f.store32(BASE, i32(instruction.record), CPU + CPU_EXIT_RECORD);
+    f.set(this.left, call(linkage.settle, this.leftAfter()));
+    f.if(eqz(this.left), () => f.return(LEFT_COMPILED_CODE, this.left));
+    this.goOnBehind();
   }
 
   toTarget(): void {
@@ -448,7 +503,6 @@ export class RegionEmitter implements Transfers {
       });
     });
     f.if(load32(BASE, CPU + CPU_CODE_CHANGED), () => {
-      f.store32(BASE, BASE, CPU + CPU_CODE_CHANGED);
       f.return(this.masked(add(this.page, i64(instruction.offset + instruction.length))), this.leftAfter());
     });
     c.reload(instruction.liveAfter);

@@ -42,6 +42,8 @@ export const Flow = {
   Return: 6,
   /** To the hypervisor, or wherever the instruction says. */
   Leave: 7,
+  /** To the hypervisor, and perhaps back to the next instruction. */
+  Settle: 8,
 } as const;
 export type Flow = (typeof Flow)[keyof typeof Flow];
 
@@ -211,9 +213,14 @@ export class RegionBuilder {
   }
 }
 
+/** True where control goes elsewhere and perhaps comes back to the next instruction. */
+export function isAbsence(flow: Flow): boolean {
+  return flow === Flow.Call || flow === Flow.IndirectCall || flow === Flow.Settle;
+}
+
 /** True where control may come to the next instruction. */
 function goesOn(flow: Flow): boolean {
-  return flow <= Flow.Branch || flow === Flow.Call || flow === Flow.IndirectCall;
+  return flow <= Flow.Branch || isAbsence(flow);
 }
 
 function targetOf(view: DataView, record: HostAddress): number {
@@ -229,6 +236,7 @@ function flowOf(variant: Variant): Flow {
     return options.branch === true ? Flow.Jump : Flow.Indirect;
   if (mnemonic === 'RET' && options.force64 === true) return Flow.Return;
   if (options.branch === true) return Flow.Branch;
+  if (options.settles === true) return Flow.Settle;
   if (variant.shape.repeat !== 0) return Flow.Next;
   return options.ends === true ? Flow.Leave : Flow.Next;
 }
@@ -398,7 +406,7 @@ function placeCheckpoints(blocks: readonly Block[]): void {
 
 /** True where all locals are in memory after the instruction, and what is needed of them is loaded anew. */
 export function reloads(instruction: Instruction): boolean {
-  return instruction.outlined || instruction.flow === Flow.Call || instruction.flow === Flow.IndirectCall;
+  return instruction.outlined || isAbsence(instruction.flow);
 }
 
 /** True where control may go from the end of a block out of the region, with locations dirty. */

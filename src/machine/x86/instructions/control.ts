@@ -29,11 +29,13 @@ const jumpIndirect: Semantics = (c) => c.jumpTo(asTarget(c, c.load()));
 
 const call: Semantics = (c) => {
   c.push(returnAddress(c));
+  c.noteCall();
   goToTarget(c);
 };
 const callIndirect: Semantics = (c) => {
   const target = c.load();
   c.push(returnAddress(c));
+  c.noteCall();
   c.jumpTo(asTarget(c, target));
 };
 const returnNear: Semantics = (c) => {

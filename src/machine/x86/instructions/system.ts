@@ -114,9 +114,9 @@ export function defineSystem(set: InstructionSet): void {
     ...ends,
   });
   set.define('INT1', 'F1', '', (c) => c.exit(Exit.Interrupt, i32(1)), ends);
-  set.define('SYSCALL', '0F 05', '', (c) => c.exit(Exit.Syscall), ends);
+  set.define('SYSCALL', '0F 05', '', (c) => c.exit(Exit.Syscall), { ...ends, settles: true });
   set.define('SYSENTER', '0F 34', '', (c) => c.exit(Exit.Sysenter), ends);
-  set.define('CPUID', '0F A2', '', (c) => c.exit(Exit.Cpuid), ends);
+  set.define('CPUID', '0F A2', '', (c) => c.exit(Exit.Cpuid), { ...ends, settles: true });
   set.define('VMCALL', 'NP 0F 01 =C1', '', (c) => c.exitAt(Exit.Vmcall), ends);
   set.define('VMMCALL', '0F 01 =D9', '', (c) => c.exitAt(Exit.Vmcall), ends);
   set.define('RDTSC', '0F 31', '', readTimeStamp(false), { budget: true });
