@@ -99,7 +99,7 @@ export function buildDispatcher(
   const module = new ModuleBuilder(memoryPages);
   const links: Links = {
     support: importSupport(module, signatures),
-    interpret: module.import('engine', 'interpret', [I32, I32], [I32]),
+    interpret: module.import('engine', 'interpret', [I32, I32, I32], [I32]),
     find: module.import('engine', 'find', [I32], [I32]),
     decide: module.import('engine', 'decide', [], [I32]),
     regions: module.importTable('engine', 'regions', 1),
@@ -197,6 +197,8 @@ function emitCold(f: FunctionBuilder, links: Links): void {
   f.store64(BASE, i64(0), CPU + CPU_CALL_RSP);
   f.store64(BASE, f.parameter(0), CPU + REG_PAGE);
   f.set(record, load32(BASE, CPU + CPU_COLD_RECORD));
+  // What compiled code only leaves to the interpreter for once is not to be compiled again from there.
+  const counts = f.variable(ne(record, load32(BASE, CPU + CPU_SKIPPED)));
   f.loop((again) => {
     f.if(eqz(record), () => {
       lookUp(f, record, rip);
@@ -208,7 +210,8 @@ function emitCold(f: FunctionBuilder, links: Links): void {
     f.store64(BASE, expected, CPU + CPU_EXPECTED);
     const interpreted = load64(BASE, ENGINE_INTERPRETED);
     f.store64(BASE, add(interpreted, extendU(left)), ENGINE_INTERPRETED);
-    f.set(why, call(links.interpret, record, left));
+    f.set(why, call(links.interpret, record, left, counts));
+    f.set(counts, BASE);
     f.set(left, load32(BASE, CPU + CPU_BUDGET));
     f.store64(BASE, sub(interpreted, extendU(left)), ENGINE_INTERPRETED);
     f.if(eq(why, i32(Exit.Decode)), () => {

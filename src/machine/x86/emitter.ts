@@ -151,6 +151,10 @@ export abstract class Emitter {
   abstract jumpToTarget(): void;
   /** Goes to an address (i64, already masked to the operand size). Ends the instruction. */
   abstract jumpTo(address: Expression): void;
+  /** Goes where a return leads. */
+  returnTo(address: Expression): void {
+    this.jumpTo(address);
+  }
   /** The return address of a call has been pushed. */
   noteCall(): void {}
   /** Ends the run: the hypervisor decides. The instruction counts as retired, RIP is that of the next one. */

@@ -73,7 +73,7 @@ const NOWHERE = 2 ** 51;
 export type EngineKind = 'interpreter' | 'compiler' | 'auto';
 
 /** How often a run begins at a record before it is compiled; 0 = never. */
-const HEAT_LIMITS: Readonly<Record<EngineKind, number>> = { interpreter: 0, compiler: 1, auto: 6_000 };
+const HEAT_LIMITS: Readonly<Record<EngineKind, number>> = { interpreter: 0, compiler: 1, auto: 3_000 };
 
 type Execute = (record: number, budget: number) => number;
 
@@ -207,7 +207,10 @@ export class Engine implements Translator, FollowingPage {
     const dispatcher = buildDispatcher(signatures, pages, memory.heat);
     const { run, settle } = (await WebAssembly.instantiate(dispatcher, { ...linked, engine: tiers })).instance
       .exports;
-    const compiledImports = { ...linked, engine: { ...imports.engine, handlers, regions, settle } } as WebAssembly.Imports;
+    const compiledImports = {
+      ...linked,
+      engine: { ...imports.engine, handlers, regions, settle },
+    } as WebAssembly.Imports;
     engine = new Engine(memory, options, linked, variants, decoder, run as Execute);
     if (kind !== 'interpreter') {
       const { codeCache } = engine;

@@ -83,8 +83,8 @@ export interface Flow {
    */
   readonly giveUp?: () => void;
   fault(): void;
-  jumpToTarget(long: boolean): void;
-  jumpTo(address: Expression): void;
+  jumpToTarget(long: boolean, calls: boolean): void;
+  jumpTo(address: Expression, returns: boolean): void;
   leave(): void;
   leaveAt(): void;
   repeated(): void;
@@ -116,6 +116,8 @@ const BASE = i32(0);
 export class InterpreterEmitter extends Emitter {
   private readonly record: Local;
   private readonly flow: Flow;
+  /** The instruction is a call. */
+  private calls = false;
 
   constructor(f: FunctionBuilder, shape: Shape, support: SupportFunctions, record: Local, flow: Flow) {
     super(f, shape, support);
@@ -229,12 +231,16 @@ export class InterpreterEmitter extends Emitter {
     this.flow.fault();
   }
   jumpToTarget(): void {
-    this.flow.jumpToTarget(this.shape.long);
+    this.flow.jumpToTarget(this.shape.long, this.calls);
   }
   jumpTo(address: Expression): void {
-    this.flow.jumpTo(address);
+    this.flow.jumpTo(address, false);
+  }
+  override returnTo(address: Expression): void {
+    this.flow.jumpTo(address, true);
   }
   override noteCall(): void {
+    this.calls = true;
     this.setState64(CPU_CALL_RETURN, this.nextRip());
     this.setState64(CPU_CALL_RSP, this.gpr(RSP, 8));
   }

@@ -28,6 +28,7 @@ import {
   I64,
   i32,
   i64,
+  leS,
   load8U,
   load16U,
   load32,
@@ -90,8 +91,9 @@ const BASE = i32(0);
 type Signatures = ReturnType<typeof exportedSignatures>;
 
 /**
- * The interpreter's module. It exports `interpret(record, budget) → Exit` and the table `handlers`. `heat` is the base of
- * the records' heat words; a run that begins `heatLimit` times at a record leaves (Exit.Hot), 0 = never.
+ * The interpreter's module. It exports `interpret(record, budget, counts) → Exit` and the table `handlers`. `heat` is the base
+ * of the records' heat words. What comes to a record by a call, an indirect jump or backwards is counted, and so is the
+ * beginning if `counts` says so; when that happens for the `heatLimit`-th time the interpreter leaves (Exit.Hot), 0 = never.
  */
 export function buildInterpreter(
   variants: VariantTable,
@@ -121,8 +123,14 @@ export function buildInterpreter(
   );
   const handlerType = module.signature([I32], [I32]);
 
-  const f = module.function([I32, I32], [I32]);
+  const f = module.function([I32, I32, I32], [I32]);
   const record = f.parameter(0);
+  // Set where control goes to a record: whether this counts as one of the ways to it that compiled code can begin at.
+  const counts = f.parameter(2);
+  const goTo = (label: Label, counted: number): void => {
+    f.set(counts, i32(counted));
+    f.br(label);
+  };
   // What only branches need lives in memory: a local that lives through the loop costs a register in every handler.
   const left = load32(BASE, CPU + CPU_RUN_LEFT);
   const setLeft = (value: Expression): void => f.store32(BASE, value, CPU + CPU_RUN_LEFT);
@@ -169,14 +177,14 @@ export function buildInterpreter(
           () => {
             accountBefore();
             f.set(record, load32(record, REC_LINK));
-            f.br(enter);
+            goTo(enter, 0);
           },
           // NEXT_PAGE
           () => {
             accountBefore();
             f.set(target, here());
             f.set(linkFrom, i32(0));
-            f.br(toLookup);
+            goTo(toLookup, 0);
           },
           // STRADDLE: the next page must still map the frame that the instruction was decoded from
           () => {
@@ -189,7 +197,7 @@ export function buildInterpreter(
             });
             accountBefore();
             f.set(record, add(record, i32(RECORD_SIZE)));
-            f.br(enter);
+            goTo(enter, 0);
           },
           // UNDEFINED, TOO_LONG
           ...[VECTOR_UD, VECTOR_GP].map((vector) => () => {
@@ -212,9 +220,11 @@ export function buildInterpreter(
       f.block((lookup) => {
         f.store32(BASE, record, CPU + CPU_RUN_START);
         if (heatLimit > 0) {
-          const words = shrU(record, i32(HEAT_SHIFT));
-          f.store16(words, add(load16U(words, heat + HEAT_COUNT), i32(1)), heat + HEAT_COUNT);
-          f.if(eq(load16U(words, heat + HEAT_COUNT), i32(heatLimit)), () => leaveHere(Exit.Hot));
+          f.if(counts, () => {
+            const words = shrU(record, i32(HEAT_SHIFT));
+            f.store16(words, add(load16U(words, heat + HEAT_COUNT), i32(1)), heat + HEAT_COUNT);
+            f.if(eq(load16U(words, heat + HEAT_COUNT), i32(heatLimit)), () => leaveHere(Exit.Hot));
+          });
         }
         f.if(ltU(left, load8U(record, REC_RUN)), () => leaveHere(Exit.Step));
         f.loop((resume) => {
@@ -225,8 +235,12 @@ export function buildInterpreter(
                   const flow: Flow = {
                     giveUp: () => f.br(outline),
                     fault: () => f.br(fault),
-                    jumpToTarget: (long) => {
+                    jumpToTarget: (long, calls) => {
                       account();
+                      f.set(
+                        counts,
+                        calls ? i32(1) : leS(load32(record, REC_IMMEDIATE), load16U(record, REC_OFFSET)),
+                      );
                       if (long) {
                         f.set(target, branchTarget(record));
                         f.if(load32(record, REC_LINK), () => {
@@ -240,11 +254,11 @@ export function buildInterpreter(
                       }
                       f.br(lookup);
                     },
-                    jumpTo: (address) => {
+                    jumpTo: (address, returns) => {
                       f.set(target, address);
                       f.set(linkFrom, i32(0));
                       account();
-                      f.br(lookup);
+                      goTo(lookup, returns ? 0 : 1);
                     },
                     leave: () => {
                       account();
@@ -300,14 +314,14 @@ export function buildInterpreter(
               account();
               f.set(target, load64(BASE, CPU + CPU_RIP));
               f.set(linkFrom, i32(0));
-              f.br(lookup);
+              goTo(lookup, 1);
             });
             f.if(eq(status, i32(Status.Repeated)), () => {
               account();
               accountExtra();
               f.if(load32(BASE, CPU + CPU_REPEAT_AGAIN), () => leaveHere(Exit.Budget));
               f.set(record, add(record, i32(RECORD_SIZE)));
-              f.br(enter);
+              goTo(enter, 0);
             });
             f.set(kind, load32(BASE, CPU + CPU_EXIT_KIND));
             f.if(

@@ -84,6 +84,8 @@ export class CompilerTier {
   private readonly synchronous: boolean;
   private readonly now: () => number;
   private queue: Request[] = [];
+  /** Entries of the pages' tables whose regions are in the queue or on their way. */
+  private readonly pending = new Set<HostAddress>();
   /** When the first request of the queue came. */
   private waitingSince = 0;
   private turns = 0;
@@ -133,6 +135,9 @@ export class CompilerTier {
   }
 
   private enqueue(page: CodePage, offset: number, long: boolean): void {
+    const slot = page.table + offset * 4;
+    if (this.pending.has(slot)) return;
+    this.pending.add(slot);
     if (this.queue.length === 0) this.waitingSince = this.now();
     this.queue.push({ page, offset, version: page.version, long });
     this.stats.requested++;
@@ -151,6 +156,7 @@ export class CompilerTier {
   private compileQueue(): void {
     if (this.top - this.free.length > FUNCTION_LIMIT) {
       this.queue = [];
+      this.pending.clear();
       this.codeCache.flush();
       return;
     }
@@ -158,10 +164,12 @@ export class CompilerTier {
     const { stats } = this;
     const module: Resident[] = [];
     for (const request of this.queue.splice(0, BATCH)) {
-      if (!this.isCurrent(request)) continue;
       const { page, offset, version, long } = request;
-      const region = this.compiler.compile(page, offset, long);
-      if (region === undefined) continue;
+      const region = this.isCurrent(request) ? this.compiler.compile(page, offset, long) : undefined;
+      if (region === undefined) {
+        this.pending.delete(page.table + offset * 4);
+        continue;
+      }
       module.push({ region, version, place: this.takePlace() });
       stats.functions++;
       stats.instructions += region.instructions;
@@ -204,6 +212,7 @@ export class CompilerTier {
     const lasting = module.filter((resident) => {
       const { region, version, place } = resident;
       const { page, offset } = region;
+      this.pending.delete(page.table + offset * 4);
       const record = page.version === version ? this.codeCache.lookup(page, offset) : 0;
       if (record !== 0 && this.lead(record, place)) {
         page.functions.push(place);

@@ -41,12 +41,12 @@ const callIndirect: Semantics = (c) => {
 const returnNear: Semantics = (c) => {
   const target = c.peek();
   c.drop(c.size);
-  c.jumpTo(asTarget(c, target));
+  c.returnTo(asTarget(c, target));
 };
 const returnAndDrop: Semantics = (c) => {
   const target = c.peek();
   c.setStackPointer(c.movedStackPointer(add(extendU(c.immediate(2)), i64(c.size))));
-  c.jumpTo(asTarget(c, target));
+  c.returnTo(asTarget(c, target));
 };
 
 function counter(c: Emitter): Expression {
