@@ -13,6 +13,7 @@ export { buildTinyGuest } from './guest/tiny/guest.ts';
 export type { CrashReport } from './hypervisor/crash-report.ts';
 export { OutOfFramesError } from './hypervisor/frames.ts';
 export { MemoryError } from './machine/memory.ts';
+export { MachineBuildError } from './native/index.ts';
 export * from './toolstack/api.ts';
 export { type CpioEntry, CpioError, cpio, writeCpio } from './toolstack/cpio.ts';
 export { crashText, type DisassembledInstruction, type Disassembler } from './toolstack/crash-text.ts';

@@ -4,6 +4,7 @@
  */
 import { OutOfFramesError } from '../hypervisor/frames.ts';
 import { MemoryError } from '../machine/memory.ts';
+import { MachineBuildError } from '../native/index.ts';
 import { ConfigError } from '../toolstack/config/index.ts';
 import { CpioError } from '../toolstack/cpio.ts';
 import { ImageError } from '../toolstack/images/index.ts';
@@ -36,6 +37,7 @@ const USER_ERRORS = [
   MemoryError,
   OutOfFramesError,
   DomainBuildError,
+  MachineBuildError,
   AptError,
   PullError,
   InitramfsError,

@@ -50,12 +50,19 @@ function program(finish: (status: number) => void): Command {
     .option('--memory <MIB>', 'memory of the guest (default: 512)')
     .option('--vcpus <N>', 'virtual CPUs (default: 1)')
     .option('--name <STRING>', 'name of the domain')
-    .option('--abi <NAME>', 'interface that the kernel was built for: xen')
+    .option('--abi <NAME>', 'interface that the kernel was built for: xen, or native for a bare machine')
     .option('--timeout <SECONDS>', 'end the guest after so long, with status 124')
     .option('--clock <host|virtual>', 'real time, or time that follows from the instructions executed')
     .option('--engine <NAME>', 'how to execute guest code: auto (default), interpreter or compiler')
     .option('--no-reboot', 'a guest that reboots ends the run')
     .option('--stats <FILE>', 'write counters and times as JSON')
+    .option('--profile <FILE>', 'write where the guest spends its instructions: for flame graphs')
+    .option('--profile-every <N>', 'instructions between two samples (default: 100003)')
+    .option(
+      '--symbols <FILE>',
+      "a System.map, or an executable's symbols, for --profile; may be given several times",
+      (file: string, files: readonly string[] = []) => [...files, file],
+    )
     .option('--trace <LIST>', 'print what happens: hypercalls,traps,events,page-tables or all')
     .addHelpText(
       'after',

@@ -5,6 +5,8 @@
 import { writeFile } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import {
+  ABIS,
+  type AbiName,
   CLOCKS,
   type Domain,
   type DomainExit,
@@ -12,6 +14,7 @@ import {
   ENGINES,
   type HostOptions,
   type HostStatistics,
+  type ProfileFormat,
   TRACE_KINDS,
   type TraceKind,
 } from '../toolstack/api.ts';
@@ -20,10 +23,11 @@ import { crashText } from '../toolstack/crash-text.ts';
 import { loadDisassembler } from './disassemble.ts';
 import { ExitStatus, fileError, UsageError } from './errors.ts';
 import { type ConfigOptions, findGuest, type Guest } from './guest-files.ts';
+import { type ProfileCommandOptions, profileOptions, writeProfile } from './profile.ts';
 import { type Input, pump, Terminal } from './terminal.ts';
 
 /** The options of `run`, as written on the command line. */
-export interface RunOptions extends ConfigOptions {
+export interface RunOptions extends ConfigOptions, ProfileCommandOptions {
   readonly abi?: string | undefined;
   readonly timeout?: string | undefined;
   readonly clock?: string | undefined;
@@ -40,6 +44,7 @@ export interface RunHost {
   run(): Promise<void>;
   stop(): void;
   statistics(): HostStatistics;
+  profile(format: ProfileFormat): string | undefined;
 }
 
 /** What `run` asks of the process around it. */
@@ -58,12 +63,16 @@ export interface RunSurroundings {
 }
 
 const NEWLINE = 10;
-const ABIS = ['xen'] as const;
 const SIGNAL_STATUS = {
   SIGINT: ExitStatus.interrupted,
   SIGTERM: ExitStatus.terminated,
   SIGHUP: 129,
 } as const;
+
+/** A guest, and the interface that it was built for. */
+interface GuestOfAbi extends Guest {
+  readonly abi: AbiName;
+}
 
 /** Why a run ends although the guest goes on. */
 interface Interruption {
@@ -78,11 +87,12 @@ export async function run(
   options: RunOptions,
   surroundings: RunSurroundings,
 ): Promise<number> {
-  oneOf('--abi', options.abi ?? 'xen', ABIS);
+  const abi = oneOf('--abi', options.abi ?? ABIS[0], ABIS);
   const clock = oneOf('--clock', options.clock ?? 'host', CLOCKS);
   const engine = oneOf('--engine', options.engine ?? ENGINES[0], ENGINES);
   const kinds = options.trace === undefined ? [] : traceKinds(options.trace);
   const timeoutSeconds = options.timeout === undefined ? undefined : positive('--timeout', options.timeout);
+  const profile = await profileOptions(options);
   const guest = await findGuest(words, options);
   const { stderr, createHost } = surroundings;
   const onLine = (line: string) => stderr.write(`trace: ${line}\n`);
@@ -91,13 +101,15 @@ export async function run(
     clock,
     engine,
     ...(kinds.length > 0 && { trace: { kinds, onLine } }),
+    ...(profile !== undefined && { profile }),
   });
   const repeatable = clock === 'virtual' && surroundings.stdin.isTTY !== true;
   const typedAhead = repeatable ? await readTypedAhead(surroundings.stdin) : undefined;
-  const session = new Session(host, guest, options.reboot !== false, surroundings, typedAhead);
+  const session = new Session(host, { ...guest, abi }, options.reboot !== false, surroundings, typedAhead);
   try {
     return await session.run(timeoutSeconds);
   } finally {
+    if (options.profile !== undefined) await writeProfile(options.profile, host);
     if (options.stats !== undefined) await session.writeStatistics(options.stats);
   }
 }
@@ -126,7 +138,7 @@ async function readTypedAhead(stdin: Input): Promise<Uint8Array> {
 
 class Session {
   private readonly host: RunHost;
-  private readonly guest: Guest;
+  private readonly guest: GuestOfAbi;
   private readonly mayReboot: boolean;
   private readonly surroundings: RunSurroundings;
   private interrupt!: (interruption: Interruption) => void;
@@ -143,7 +155,7 @@ class Session {
 
   constructor(
     host: RunHost,
-    guest: Guest,
+    guest: GuestOfAbi,
     mayReboot: boolean,
     surroundings: RunSurroundings,
     typedAhead?: Uint8Array,
@@ -323,9 +335,9 @@ function statusOf({ reason }: DomainExit): number {
   return reason === 'poweroff' || reason === 'reboot' ? ExitStatus.ok : ExitStatus.crashed;
 }
 
-function domainOptions({ config, kernel, kernelName, ramdisk, ramdiskName }: Guest): DomainOptions {
+function domainOptions({ abi, config, kernel, kernelName, ramdisk, ramdiskName }: GuestOfAbi): DomainOptions {
   const { name, uuid, commandLine, memoryMib, maxMemoryMib } = config;
-  return { kernel, kernelName, ramdisk, ramdiskName, name, uuid, commandLine, memoryMib, maxMemoryMib };
+  return { abi, kernel, kernelName, ramdisk, ramdiskName, name, uuid, commandLine, memoryMib, maxMemoryMib };
 }
 
 function oneOf<T extends string>(option: string, value: string, choices: readonly T[]): T {

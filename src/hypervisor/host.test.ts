@@ -96,6 +96,7 @@ class TestProcessor implements Processor {
   noteTableChange(): void {}
   invalidateRegion(): void {}
   instructionAtExit(): undefined {}
+  countRetired(): void {}
 }
 
 class World {

@@ -47,4 +47,6 @@ export interface Processor extends Translator {
   noteTableChange(): void;
   /** The instruction that the last exit is about; undefined where there is none. */
   instructionAtExit(): InstructionView | undefined;
+  /** The active vCPU has retired an instruction that somebody else executed for it. */
+  countRetired(): void;
 }

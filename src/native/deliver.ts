@@ -237,7 +237,7 @@ function stackTop(vcpu: NativeVcpu, ist: number, level: number, cpl: number, ext
 
 /** Pushes words, given as halves, the first one on top. Nothing is written if any of it cannot be. Raises GuestFault. */
 function pushFrame({ guest }: NativeVcpu, bottom: Gva, top: Gva, frame: readonly number[]): void {
-  guest.host(bottom, true);
   guest.host(top - 8, true);
+  guest.host(bottom, true);
   for (let i = 0; i < frame.length; i += 2) guest.write64(top - 8 - i * 4, frame[i]!, frame[i + 1]!);
 }

@@ -12,7 +12,6 @@ import {
   CPU_FLAGS_OTHER,
   CPU_INTERRUPT_SHADOW,
   CPU_INTERRUPT_WAITS,
-  CPU_RETIRED,
   CPU_RIP,
 } from '../machine/layout.ts';
 import type { Gva } from '../machine/memory.ts';
@@ -120,11 +119,10 @@ export class NativeVcpu extends Vcpu {
 
   /** An instruction has been executed: it counts, and takes its time, like any other. */
   countRetired(): void {
-    const { state, domain } = this;
-    const retired = state.retired + 1;
-    state.set(CPU_RETIRED, retired | 0, Math.floor(retired / TWO_32) | 0);
-    domain.host.stats.instructions++;
-    domain.host.clock.advance(1);
+    const { processor, stats, clock } = this.domain.host;
+    processor.countRetired();
+    stats.instructions++;
+    clock.advance(1);
   }
 
   get isStepping(): boolean {

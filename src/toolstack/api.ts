@@ -7,6 +7,8 @@ import type { ShutdownReason } from '../hypervisor/domain.ts';
 import type { EngineKind } from '../machine/x86/engine.ts';
 import type { SymbolTable } from './images/index.ts';
 
+export { PROFILE_FORMATS, type ProfileFormat } from './profile/formats.ts';
+
 /** Kinds of happenings that can be traced. */
 export const TRACE_KINDS = ['hypercalls', 'traps', 'events', 'page-tables'] as const;
 export type TraceKind = (typeof TRACE_KINDS)[number];
@@ -14,6 +16,10 @@ export type TraceKind = (typeof TRACE_KINDS)[number];
 /** Ways to execute guest code, the default first: a guest cannot tell them apart. */
 export const ENGINES = ['auto', 'interpreter', 'compiler'] as const satisfies readonly EngineKind[];
 export type EngineName = (typeof ENGINES)[number];
+
+/** Interfaces that a guest can be built for, the default first: Xen's for paravirtual domains, or that of a bare machine. */
+export const ABIS = ['xen', 'native'] as const;
+export type AbiName = (typeof ABIS)[number];
 
 /** Real time, or time as a function of the instructions executed. */
 export const CLOCKS = ['host', 'virtual'] as const;
@@ -23,6 +29,13 @@ export interface TraceOptions {
   readonly kinds: readonly TraceKind[];
   /** Takes one line for each happening, without a newline. */
   readonly onLine: (line: string) => void;
+}
+
+export interface ProfileOptions {
+  /** Retired instructions between two samples; 100,003 by default. */
+  readonly interval?: number;
+  /** Files with symbols beside the kernel's own: a System.map, a vmlinux, programs of the guest. */
+  readonly symbolFiles?: readonly { readonly name: string; readonly bytes: Uint8Array }[];
 }
 
 export interface HostOptions {
@@ -36,13 +49,20 @@ export interface HostOptions {
    */
   readonly engine?: EngineName;
   readonly trace?: TraceOptions;
+  /** Samples what the guests execute: see `Host.profile`. */
+  readonly profile?: ProfileOptions;
   /** Milliseconds since 1970 that a domain's wall clock shows at the host's start; by default now, or 2024-01-01 if the clock is virtual. */
   readonly wallClockMs?: number;
 }
 
 export interface DomainOptions {
-  /** A kernel for Xen PV: a bzImage, an ELF file or a gzip'd one. */
+  /**
+   * A kernel: a bzImage, an ELF file or a gzip'd one. Under the ABI `xen`, one for Xen PV; under `native`, a 64-bit one, loaded
+   * at its physical addresses.
+   */
   readonly kernel: Uint8Array;
+  /** `xen` by default. */
+  readonly abi?: AbiName;
   /** What errors call the kernel, and the store says about it; usually its path. */
   readonly kernelName?: string;
   /** The kernel's initial RAM disk. */
@@ -55,7 +75,7 @@ export interface DomainOptions {
   readonly uuid?: string | undefined;
   /** 512 by default. */
   readonly memoryMib?: number;
-  /** What the domain may grow to; `memoryMib` by default. */
+  /** What the domain may grow to; `memoryMib` by default. A bare machine does not grow. */
   readonly maxMemoryMib?: number;
 }
 
@@ -82,7 +102,7 @@ export interface ConsoleStreams {
 export interface Domain {
   readonly id: number;
   readonly name: string;
-  /** The PV console: Linux calls it hvc0. */
+  /** The PV console, which Linux calls hvc0; of a bare machine, its serial port, ttyS0. */
   readonly console: ConsoleStreams;
   /** What a kernel says through the hypervisor before its drivers run, and when it panics: whole lines. */
   readonly emergencyConsole: ReadableStream<Uint8Array<ArrayBuffer>>;

@@ -2,9 +2,9 @@
  * From a kernel image to a domain that its toolstack serves: the domain is built, its entries stand in the store, and
  * both of its rings have someone at the other end. What `xl create` does, as far as a PV domain without devices needs it.
  */
+import type { Domain } from '../hypervisor/domain.ts';
 import type { Host } from '../hypervisor/host.ts';
 import { buildDomain } from '../xen/builder/index.ts';
-import type { XenDomain } from '../xen/domain.ts';
 import type { HostChannel } from '../xen/events/index.ts';
 import { flushConsole } from '../xen/hypercalls/console-io.ts';
 import type { HypercallTable } from '../xen/hypercalls/dispatch.ts';
@@ -35,9 +35,19 @@ export interface LaunchOptions {
   readonly onEmergencyOutput: (line: Uint8Array) => void;
 }
 
-export interface LaunchedDomain {
-  readonly domain: XenDomain;
-  readonly console: PvConsole;
+/** The other end of a guest's console. */
+export interface ConsoleEnd {
+  /** Types bytes to the guest. Gives how many were taken; after fewer than given, `onDrain` tells when to try the rest. */
+  write(bytes: Uint8Array): number;
+  /** Stops taking output: a guest that prints on has to wait. */
+  pauseOutput(): void;
+  resumeOutput(): void;
+}
+
+/** A guest that runs, and what its toolstack needs to serve it. */
+export interface Launched {
+  readonly domain: Domain;
+  readonly console: ConsoleEnd;
   /** The domain has ended: takes its last words, and tells the store. */
   conclude(): void;
   /** Ends the domain if it lives, and removes every trace of it. */
@@ -50,7 +60,7 @@ const KIB_PER_MIB = 1024;
 const SPARE_PAGES = PAGES_PER_MIB;
 
 /** Builds a domain and lets it go. Raises what the domain builder raises. */
-export function launch(host: Host, store: Xenstored, options: LaunchOptions): LaunchedDomain {
+export function launch(host: Host, store: Xenstored, options: LaunchOptions): Launched {
   const { kernel, name, commandLine, memoryMib, maxMemoryMib, wallClockMs } = options;
   const built = buildDomain(host, {
     name,

@@ -17,12 +17,21 @@ import type {
   EngineStatistics,
   HostOptions,
   HostStatistics,
+  ProfileFormat,
   TraceOptions,
 } from './api.ts';
 import { DEFAULT_MEMORY_MIB, DEFAULT_NAME } from './config/index.ts';
 import { InputStream, OutputStream } from './console/streams.ts';
-import { type KernelImage, loadKernelImage, type SymbolTable } from './images/index.ts';
-import { type LaunchedDomain, type LaunchOptions, launch } from './launch.ts';
+import {
+  type KernelImage,
+  loadKernelImage,
+  loadNativeImage,
+  type NativeImage,
+  type SymbolTable,
+} from './images/index.ts';
+import { type Launched, launch } from './launch.ts';
+import { launchNative } from './launch-native.ts';
+import { formatProfile, type KnownImage, type Profiler, profilerOf } from './profile/index.ts';
 import { eventLoop } from './surroundings.ts';
 import { textTrace } from './trace-text.ts';
 import { xenHypercalls } from './xen-hypercalls.ts';
@@ -44,16 +53,19 @@ export class Host {
   private readonly store = new Xenstored();
   private readonly hypercalls: HypercallTable = xenHypercalls();
   private readonly wallClockMs: number;
+  private readonly profiler: Profiler | undefined;
   /** A kernel that is started again need not be unpacked again. */
   private readonly images = new WeakMap<Uint8Array, Promise<KernelImage>>();
+  private readonly nativeImages = new WeakMap<Uint8Array, Promise<NativeImage>>();
 
-  private constructor(hypervisor: Hypervisor, engine: Engine, wallClockMs: number) {
+  private constructor(hypervisor: Hypervisor, engine: Engine, wallClockMs: number, profiler?: Profiler) {
     this.hypervisor = hypervisor;
     this.engine = engine;
     this.wallClockMs = wallClockMs;
+    this.profiler = profiler;
   }
 
-  /** Makes a machine. Raises MemoryError if there is not so much memory. */
+  /** Makes a machine. Raises MemoryError if there is not so much memory, ImageError for a file of symbols that has none. */
   static async create(options: HostOptions): Promise<Host> {
     const frames = options.memoryMib * FRAMES_PER_MIB;
     const memory = new MachineMemory({
@@ -65,32 +77,55 @@ export class Host {
     const hypervisor = new Hypervisor({ memory, processor: engine, clock, surroundings: eventLoop });
     if (options.trace !== undefined) trace(hypervisor, options.trace);
     const wallClockMs = options.wallClockMs ?? (virtual ? VIRTUAL_EPOCH_SECONDS * 1000 : Date.now());
-    return new Host(hypervisor, engine, wallClockMs);
+    const profiler = options.profile && profilerOf(options.profile);
+    hypervisor.sampler = profiler;
+    return new Host(hypervisor, engine, wallClockMs, profiler);
   }
 
   /**
    * Builds a domain around a kernel; it runs as soon as the host runs. Raises ImageError if the kernel cannot be used,
-   * DomainBuildError if the domain cannot be built, above all for want of memory.
+   * DomainBuildError or MachineBuildError if the domain cannot be built, above all for want of memory.
    */
   async createDomain(options: DomainOptions): Promise<Domain> {
-    const { kernel, memoryMib = DEFAULT_MEMORY_MIB } = options;
-    let image = this.images.get(kernel);
-    if (image === undefined) {
-      image = loadKernelImage(kernel, options.kernelName ?? 'kernel');
-      this.images.set(kernel, image);
+    const { memoryMib = DEFAULT_MEMORY_MIB, ramdisk } = options;
+    const { hypervisor, store, wallClockMs } = this;
+    const name = options.name ?? DEFAULT_NAME;
+    const common = { name, ramdisk, memoryMib, wallClockMs, commandLine: options.commandLine ?? '' };
+    if (options.abi === 'native') {
+      const kernel = await this.image(this.nativeImages, loadNativeImage, options);
+      return new Guest(hypervisor, kernel.symbols, (ends) =>
+        this.watched(launchNative(hypervisor, { ...common, ...ends, kernel }), kernel),
+      );
     }
-    return new Guest(this.hypervisor, this.store, {
-      name: options.name ?? DEFAULT_NAME,
+    const kernel = await this.image(this.images, loadKernelImage, options);
+    const rest = {
       uuid: options.uuid?.toLowerCase(),
-      kernel: await image,
-      ramdisk: options.ramdisk,
       ramdiskName: options.ramdiskName,
-      commandLine: options.commandLine ?? '',
-      memoryMib,
       maxMemoryMib: options.maxMemoryMib ?? memoryMib,
-      wallClockMs: this.wallClockMs,
       hypercalls: this.hypercalls,
-    });
+    };
+    return new Guest(hypervisor, kernel.symbols, (ends) =>
+      this.watched(launch(hypervisor, store, { ...common, ...rest, ...ends, kernel }), kernel),
+    );
+  }
+
+  private watched(launched: Launched, kernel: KnownImage): Launched {
+    this.profiler?.addDomain(launched.domain, kernel);
+    return launched;
+  }
+
+  /** The kernel of some options, read once. */
+  private image<T>(
+    known: WeakMap<Uint8Array, Promise<T>>,
+    load: (bytes: Uint8Array, name: string) => Promise<T>,
+    { kernel, kernelName = 'kernel' }: DomainOptions,
+  ): Promise<T> {
+    let image = known.get(kernel);
+    if (image === undefined) {
+      image = load(kernel, kernelName);
+      known.set(kernel, image);
+    }
+    return image;
   }
 
   /** Runs all domains until every one has ended, or `stop` is called. */
@@ -107,6 +142,11 @@ export class Host {
   /** Makes `run` return soon; another `run` goes on from there. */
   stop(): void {
     this.hypervisor.stop();
+  }
+
+  /** What was sampled so far, as text for a viewer; undefined unless the host was made with `profile`. */
+  profile(format: ProfileFormat): string | undefined {
+    return this.profiler && formatProfile(this.profiler.tree, format, 'ringone');
   }
 
   statistics(): HostStatistics {
@@ -145,6 +185,13 @@ function engineStatistics(
   };
 }
 
+/** What a launched guest tells the streams around it. */
+interface ConsoleEvents {
+  readonly onOutput: (bytes: Uint8Array) => void;
+  readonly onDrain: () => void;
+  readonly onEmergencyOutput: (line: Uint8Array) => void;
+}
+
 /** A domain as the library's user sees it: streams around what `launch` built. */
 class Guest implements Domain {
   readonly id: number;
@@ -153,13 +200,9 @@ class Guest implements Domain {
   readonly emergencyConsole: ReadableStream<Uint8Array<ArrayBuffer>>;
   readonly exited: Promise<DomainExit>;
   readonly symbols: SymbolTable;
-  private readonly launched: LaunchedDomain;
+  private readonly launched: Launched;
 
-  constructor(
-    hypervisor: Hypervisor,
-    store: Xenstored,
-    options: Omit<LaunchOptions, 'onOutput' | 'onDrain' | 'onEmergencyOutput'>,
-  ) {
+  constructor(hypervisor: Hypervisor, symbols: SymbolTable, launchWith: (ends: ConsoleEvents) => Launched) {
     const enter = (action: () => void) => hypervisor.enterInput(action);
     // Under a virtual clock the guest must not feel how fast it is read, or two runs would differ.
     const { virtual } = hypervisor.clock;
@@ -169,8 +212,7 @@ class Guest implements Domain {
     );
     const emergency = new OutputStream();
     const input = new InputStream((bytes) => console.write(bytes), enter);
-    const launched = launch(hypervisor, store, {
-      ...options,
+    const launched = launchWith({
       onOutput: (bytes) => output.push(unshared(bytes)),
       onDrain: () => input.drained(),
       onEmergencyOutput: (line) => emergency.push(unshared(line)),
@@ -179,7 +221,7 @@ class Guest implements Domain {
     this.launched = launched;
     this.id = domain.id;
     this.name = domain.name;
-    this.symbols = options.kernel.symbols;
+    this.symbols = symbols;
     this.console = { readable: output.readable, writable: input.writable };
     this.emergencyConsole = emergency.readable;
     this.exited = domain.exited.then((exit: HypervisorExit) => {

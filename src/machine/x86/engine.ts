@@ -340,7 +340,7 @@ export class Engine implements Translator, FollowingPage {
         const outcome = executeSystem(this);
         if (outcome === Exit.Decode) {
           memory.u32[budgetWord] = Math.max(0, memory.u32[budgetWord]! - 1);
-          this.countOne();
+          this.countRetired();
           if (this.cpu.cpl !== cpl) this.loadRoot(this.cpu.cr3);
           if (this.interruptWindow()) return Exit.InterruptWindow;
           if (memory.u32[budgetWord] === 0) return Exit.Budget;
@@ -436,8 +436,8 @@ export class Engine implements Translator, FollowingPage {
     return this.raise(VECTOR_DB, 0);
   }
 
-  /** An instruction executed outside the interpreter retires. */
-  private countOne(): void {
+  /** An instruction executed outside generated code, here or by a hypervisor, retires. */
+  countRetired(): void {
     this.systemRetired++;
     const retired = this.cpu.retired + 1;
     this.cpu.set(0x258, retired | 0, Math.floor(retired / TWO_32) | 0);

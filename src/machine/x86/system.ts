@@ -462,6 +462,7 @@ class SystemInstruction {
     const { cpu } = this;
     const before = cpu.cpl;
     const oldCs = [cpu.selector(CS), cpu.attributes(CS), cpu.limit(CS), cpu.segmentBase(CS)] as const;
+    const oldRip = BigInt(cpu.rip);
     this.enterCode(selector, code, rip, size);
     cpu.cpl = selector & 3;
     try {
@@ -469,6 +470,7 @@ class SystemInstruction {
     } catch (error) {
       cpu.cpl = before;
       cpu.setSegment(CS, ...oldCs);
+      this.setRip(oldRip);
       throw error;
     }
     this.setRegister(RSP * 8, rsp, size);

@@ -53,6 +53,7 @@ export class WindowProcessor implements Processor {
   noteTableChange(): void {}
   invalidateRegion(): void {}
   instructionAtExit(): undefined {}
+  countRetired(): void {}
 }
 
 /** A host of `frames` machine frames under a virtual clock, which never waits for anything. */

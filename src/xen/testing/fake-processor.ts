@@ -115,6 +115,7 @@ export class FakeProcessor implements Processor {
   invalidatePage(): void {}
   invalidateRegion(): void {}
   instructionAtExit(): undefined {}
+  countRetired(): void {}
   invalidateAll(): void {}
   noteTableChange(): void {}
 }

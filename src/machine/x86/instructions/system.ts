@@ -25,6 +25,7 @@ import {
   CPU_CLOCK_VIRTUAL,
   CPU_CPL,
   CPU_CR4,
+  CPU_EFER,
   CPU_INTERRUPT_SHADOW,
   CPU_INTERRUPT_WAITS,
   CPU_RETIRED,
@@ -36,7 +37,9 @@ import {
 import type { InstructionSet } from '../definition.ts';
 import { callSupport, type Emitter, type Semantics } from '../emitter.ts';
 import { Exit } from '../exits.ts';
-import { FLAG_IF, RAX, RCX, RDX, VECTOR_GP } from '../registers.ts';
+import { FLAG_IF, RAX, RCX, RDX, VECTOR_GP, VECTOR_UD } from '../registers.ts';
+
+const EFER_SCE = 1;
 
 /** Left to TypeScript, whatever the privilege. */
 const system: Semantics = (c) => c.exitAt(Exit.System);
@@ -45,6 +48,11 @@ const system: Semantics = (c) => c.exitAt(Exit.System);
 const privileged: Semantics = (c) => {
   c.raiseIf(c.state32(CPU_CPL), VECTOR_GP);
   c.exitAt(Exit.System);
+};
+/** SYSRET: there is none without EFER.SCE, whatever the privilege. */
+const systemReturn: Semantics = (c) => {
+  c.raiseIf(eqz(and(wrap(c.state64(CPU_EFER)), i32(EFER_SCE))), VECTOR_UD);
+  privileged(c);
 };
 /** #GP(0) where CPL > IOPL, else left to TypeScript. */
 const inputOutput: Semantics = (c) => {
@@ -146,7 +154,7 @@ export function defineSystem(set: InstructionSet): void {
     const long = name === 'SWAPGS' ? ({ mode: 'long' } as const) : {};
     set.define(name, encoding, operands, privileged, { ...ends, ...long });
   }
-  set.define('SYSRET', '0F 07', '', privileged, { ...ends, sizes: [2, 4, 8] });
+  set.define('SYSRET', '0F 07', '', systemReturn, { ...ends, sizes: [2, 4, 8] });
   set.define('CLI', 'FA', '', clearInterrupts);
   set.define('STI', 'FB', '', setInterrupts);
   for (const [name, encoding, operands] of [
