@@ -102,6 +102,9 @@ class FakeHost implements RunHost {
     await domain.exited;
   }
   stop(): void {}
+  profile(format: string) {
+    return `a profile, ${format}`;
+  }
   statistics() {
     return { instructions: 1234, hypercalls: { iret: 5 }, exits: { syscall: 6 }, engine: ENGINE };
   }
@@ -377,7 +380,7 @@ describe('the guest of ringone run', () => {
     [['tiny'], { vcpus: '2' }, '--vcpus: 2 vCPUs are not supported yet; expected 1'],
     [['tiny'], { memory: 'lots' }, '--memory: expected a positive whole number, found "lots"'],
     [['tiny', 'vif=[""]'], {}, 'vif=[""]: not supported yet'],
-    [['tiny'], { abi: 'lguest' }, '--abi lguest: expected xen'],
+    [['tiny'], { abi: 'lguest' }, '--abi lguest: expected xen or native'],
     [['tiny'], { clock: 'sun' }, '--clock sun: expected host or virtual'],
     [['tiny'], { engine: 'steam' }, '--engine steam: expected auto, interpreter or compiler'],
     [['tiny'], { timeout: '-1' }, '--timeout -1: expected a positive number of seconds'],

@@ -76,7 +76,7 @@ export function planMachine(
     }
   }
   const kernelEnd = Math.max(...segments.map(({ physical, memorySize }) => physical + memorySize));
-  const window = planWindow(kernel, memoryBytes);
+  const upper = planWindow(kernel, memoryBytes);
   let ramdisk: MachinePlan['ramdisk'];
   if (ramdiskBytes !== undefined) {
     const start = Math.floor((memoryBytes - ramdiskBytes) / PAGE_SIZE) * PAGE_SIZE;
@@ -87,11 +87,11 @@ export function planMachine(
     }
     ramdisk = { start, bytes: ramdiskBytes };
   }
-  const mapped = isMapped(kernel.entry, memoryBytes, window.bytes);
+  const mapped = isMapped(kernel.entry, memoryBytes, upper.bytes);
   if (!mapped) {
     throw new MachineBuildError(`${name}: its entry point ${hex(kernel.entry)} is nowhere in its segments`);
   }
-  return { memoryBytes, kernelEnd, entry: kernel.entry, ramdisk, window };
+  return { memoryBytes, kernelEnd, entry: kernel.entry, ramdisk, window: upper };
 }
 
 function isMapped(entry: number, memoryBytes: number, windowBytes: number): boolean {
