@@ -182,6 +182,8 @@ export const ENGINE_INTERPRETED = ENGINE + 0x118;
 /** i64 each, by depth of nesting: the return addresses that compiled code waits at. */
 export const ENGINE_RETURNS = ENGINE + 0x400;
 export const CALL_DEPTH = 200;
+/** u32: address of the tables of decoded pages: for each frame { u32 in 64-bit mode; u32 in compatibility mode }, 0 = none. */
+export const ENGINE_CODE_PAGES = ENGINE + 0x120;
 /** Scratch records for single steps and instructions that cross a page. */
 export const STEP_RECORDS = ENGINE + 0x1000;
 export const STEP_RECORDS_SIZE = 0x3000;
@@ -207,6 +209,13 @@ export const TLB_ADDEND = 24;
 export const TLB_CODE = 28;
 
 export const CODE_CACHE = 0x800000;
+
+/**
+ * The table of a decoded page: for each of its bytes the record of the instruction that begins there (u32), and further on
+ * the number of the compiled function that does (u16); 0 = none.
+ */
+export const CODE_FUNCTIONS = 0x4000;
+export const CODE_TABLE_SIZE = 0x6000;
 
 /**
  * Sixteen bytes for each record of decoded code, at `heat base + (record >> HEAT_SHIFT)`: once compiled, the number of its

@@ -11,6 +11,7 @@ import {
   CPU,
   CPU_SIZE,
   ENGINE_CODE_LINES,
+  ENGINE_CODE_PAGES,
   ENGINE_FRAMES,
   ENGINE_FRAMES_BASE,
   HEAT_SHIFT,
@@ -58,6 +59,8 @@ export class MachineMemory {
   /** Base of the heat words of records: see `layout.ts`. */
   readonly heat: HostAddress;
   private readonly codeLines: number;
+  /** Base of the frames' words for their decoded pages: see ENGINE_CODE_PAGES. */
+  readonly codePages: HostAddress;
   /** End of the engine's tables; nothing but zeros lies between here and the frames. */
   readonly tablesEnd: HostAddress;
   /** Called after the bytes at [maddr, maddr + length) changed while some of their 64-byte lines held decoded code. */
@@ -69,7 +72,8 @@ export class MachineMemory {
     this.codeCacheBytes = options.codeCacheBytes ?? 64 * MEBIBYTE;
     this.heat = CODE_CACHE + this.codeCacheBytes;
     this.codeLines = this.heat + (this.heat >>> HEAT_SHIFT);
-    this.tablesEnd = this.codeLines + this.frames * 8;
+    this.codePages = this.codeLines + this.frames * 8;
+    this.tablesEnd = this.codePages + this.frames * 8;
     this.framesBase = Math.ceil(this.tablesEnd / MEBIBYTE) * MEBIBYTE;
     const bytes = this.framesBase + this.frames * PAGE_SIZE;
     if (bytes > 65535 * WASM_PAGE) {
@@ -94,6 +98,7 @@ export class MachineMemory {
     this.u32[ENGINE_FRAMES_BASE >> 2] = this.framesBase;
     this.u32[ENGINE_FRAMES >> 2] = this.frames;
     this.u32[ENGINE_CODE_LINES >> 2] = this.codeLines;
+    this.u32[ENGINE_CODE_PAGES >> 2] = this.codePages;
     this.u8.fill(0, CPU, CPU + CPU_SIZE);
   }
 

@@ -22,6 +22,7 @@ import {
   CPU_PHYSICAL_FRAMES,
   CPU_TLB_BANK,
   ENGINE_CODE_LINES,
+  ENGINE_CODE_PAGES,
   ENGINE_FRAMES_BASE,
   PAGING_NX,
   PAGING_ON,
@@ -253,6 +254,23 @@ export function noteCode(host: i32, size: i32): void {
 /** Host address of the byte to fetch at `va`, 0 = fault. The entry's execute tag is the engine's to set. */
 export function probeFetch(va: i64): i32 {
   return fill(va, FETCH);
+}
+
+/**
+ * The table of the decoded page that is fetched from at `va`, with the execute tag set; 0 if fetching faults or nothing of
+ * the page has been decoded yet.
+ */
+export function fetchPage(va: i64): i32 {
+  const host = fill(va, FETCH);
+  if (host == 0) return 0;
+  const frame = (host - load<i32>(ENGINE_FRAMES_BASE)) >>> 12;
+  const mode = load<i32>(CPU + CPU_LONG) != 0 ? 0 : 4;
+  const codePage = load<i32>(load<i32>(ENGINE_CODE_PAGES) + (frame << 3) + mode);
+  if (codePage == 0) return 0;
+  const entry = load<i32>(CPU + CPU_TLB_BANK) + ((<i32>va >>> 7) & 0x7fe0);
+  store<i64>(entry + TLB_EXECUTE, va & ~0xfff);
+  store<i32>(entry + TLB_CODE, codePage);
+  return codePage;
 }
 
 // ------------------------------------------------------------------ for TypeScript: addresses as halves

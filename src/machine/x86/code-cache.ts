@@ -10,6 +10,7 @@
  * line of the same page costs nothing here.
  */
 import {
+  CODE_TABLE_SIZE,
   CPU,
   CPU_CODE_CHANGED,
   ENGINE_CODE_LINES,
@@ -36,7 +37,6 @@ import {
   RUN_LIMIT,
 } from './record.ts';
 
-const TABLE_SIZE = PAGE_SIZE * 4;
 const PSEUDO_LIMIT = PSEUDO_STRADDLE;
 
 export interface CodePage {
@@ -89,11 +89,12 @@ export class CodeCache {
     const key = mfn * 2 + (long ? 1 : 0);
     let page = this.pages.get(key);
     if (page === undefined) {
-      this.reserve(TABLE_SIZE + RUN_LIMIT * 2 * RECORD_SIZE);
+      this.reserve(CODE_TABLE_SIZE + RUN_LIMIT * 2 * RECORD_SIZE);
       page = { mfn, long, table: this.top, blocks: [], version: 0, functions: [], straddlers: new Set() };
-      this.memory.u8.fill(0, this.top, this.top + TABLE_SIZE);
-      this.top += TABLE_SIZE;
+      this.memory.u8.fill(0, this.top, this.top + CODE_TABLE_SIZE);
+      this.top += CODE_TABLE_SIZE;
       this.pages.set(key, page);
+      this.memory.u32[(this.memory.codePages >>> 2) + mfn * 2 + (long ? 0 : 1)] = page.table;
       this.byTable.set(page.table, page);
     }
     return page;
@@ -113,12 +114,14 @@ export class CodeCache {
 
   /** True when a block can be decoded without a flush. */
   hasRoom(): boolean {
-    return this.top + TABLE_SIZE * 2 + (RUN_LIMIT + 4) * 2 * RECORD_SIZE <= this.limit;
+    return this.top + CODE_TABLE_SIZE * 2 + (RUN_LIMIT + 4) * 2 * RECORD_SIZE <= this.limit;
   }
 
   flush(): void {
     for (const page of this.pages.values()) {
       this.unmarkLines(page.mfn);
+      const word = (this.memory.codePages >>> 2) + page.mfn * 2;
+      this.memory.u32.fill(0, word, word + 2);
       this.forget(page, false);
     }
     this.pages.clear();
@@ -305,7 +308,7 @@ export class CodeCache {
     }
     page.blocks.length = 0;
     this.forget(page, true);
-    u8.fill(0, page.table, page.table + TABLE_SIZE);
+    u8.fill(0, page.table, page.table + CODE_TABLE_SIZE);
   }
 
   /** What was compiled from a page is not entered again. */

@@ -156,6 +156,15 @@ function lookUp(f: FunctionBuilder, record: Local, address: Expression): void {
   });
 }
 
+/** Sets `record` to the one at RIP, with REG_PAGE, if that page has been decoded and lacks but its place in the TLB. */
+function fetch(f: FunctionBuilder, record: Local, { support }: Links): void {
+  f.set(record, callSupport(support, 'fetchPage', rip));
+  f.if(record, () => {
+    f.set(record, load32(add(record, shl(and(wrap(rip), i32(4095)), i32(2)))));
+    f.store64(BASE, and(rip, i64(-4096)), CPU + REG_PAGE);
+  });
+}
+
 /** Number of the compiled function that begins at a record. */
 function functionOf(record: Expression, { heat }: Links): Expression {
   return load32(shrU(record, i32(HEAT_SHIFT)), heat);
@@ -203,8 +212,11 @@ function emitCold(f: FunctionBuilder, links: Links): void {
     f.if(eqz(record), () => {
       lookUp(f, record, rip);
       f.if(eqz(record), () => {
-        f.store32(BASE, BASE, CPU + CPU_EXIT_RECORD);
-        find(BASE);
+        fetch(f, record, links);
+        f.if(eqz(record), () => {
+          f.store32(BASE, BASE, CPU + CPU_EXIT_RECORD);
+          find(BASE);
+        });
       });
     });
     f.store64(BASE, expected, CPU + CPU_EXPECTED);

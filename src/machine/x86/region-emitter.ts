@@ -41,6 +41,7 @@ import {
 } from '../../wasm/expression.ts';
 import type { FunctionBuilder, FunctionReference, Label, Local } from '../../wasm/function.ts';
 import {
+  CODE_FUNCTIONS,
   CPU,
   CPU_BUDGET,
   CPU_CODE_CHANGED,
@@ -65,7 +66,7 @@ import { CompilerEmitter, type Transfers } from './compiler-emitter.ts';
 import { callSupport, type SupportFunctions } from './emitter.ts';
 import { Exit } from './exits.ts';
 import { Status } from './interpreter-emitter.ts';
-import { PSEUDO_COMPILED, REC_HANDLER, REC_OFFSET, RECORD_SHIFT } from './record.ts';
+import { REC_OFFSET, RECORD_SHIFT } from './record.ts';
 import { type Block, Flow, type Instruction, isAbsence, type Region } from './region.ts';
 
 const BASE = i32(0);
@@ -74,7 +75,7 @@ export const LEFT_COMPILED_CODE = i64Halves(0, 0x80000000);
 /** In CPU_LEAVE, added to the Status of an instruction's handler that did not simply go on. */
 export const LEAVE_STATUS = 0x100;
 
-/** Place in the table of compiled functions of the one that interprets; see `dispatcher.ts`. */
+/** Place in the table of compiled functions of the one that interprets; see `dispatcher.ts`. No other has the number 0. */
 export const COLD = 0;
 
 /** A function that is left so often because of the TLB is compiled again, in its long form. */
@@ -353,30 +354,24 @@ export class RegionEmitter implements Transfers {
    * where. `offset` is known if the address lies in this page, −1 otherwise. All locations must be in memory.
    */
   private functionAt(address: Local, offset: number): { target: Local; page: Expression } {
-    const { f, memory } = this;
-    const record = f.local(I32);
+    const { f } = this;
     const target = f.local(I32);
     let page: Expression = this.page;
-    if (offset >= 0) f.set(record, load32(i32(this.region.page.table + offset * 4)));
+    if (offset >= 0) f.set(target, load16U(i32(this.region.page.table + CODE_FUNCTIONS + offset * 2)));
     else {
       const bound = f.let(and(address, i64(-4096)));
       page = bound;
       const entry = f.let(this.tlbEntry(address));
-      const slot = shl(and(wrap(address), i32(4095)), i32(2));
-      f.set(record, BASE);
+      const slot = shl(and(wrap(address), i32(4095)), i32(1));
+      f.set(target, i32(COLD));
       f.if(eq(load64(entry, TLB_EXECUTE), bound), () => {
-        f.set(record, load32(add(load32(entry, TLB_CODE), slot)));
+        f.set(target, load16U(add(load32(entry, TLB_CODE), slot), CODE_FUNCTIONS));
       });
     }
-    f.if(
-      eq(load16U(record, REC_HANDLER), i32(PSEUDO_COMPILED)),
-      () => f.set(target, load32(shrU(record, i32(HEAT_SHIFT)), memory.heat)),
-      () => {
-        f.store64(BASE, address, CPU + CPU_RIP);
-        f.store32(BASE, record, CPU + CPU_COLD_RECORD);
-        f.set(target, i32(COLD));
-      },
-    );
+    f.if(eqz(target), () => {
+      f.store64(BASE, address, CPU + CPU_RIP);
+      f.store32(BASE, BASE, CPU + CPU_COLD_RECORD);
+    });
     return { target, page };
   }
 

@@ -10,7 +10,7 @@
  * A region lives as long as the decoded page that it came from. When there are too many functions everything decoded is
  * dropped, and what is still hot comes back.
  */
-import { HEAT_HANDLER, HEAT_SHIFT } from '../layout.ts';
+import { CODE_FUNCTIONS, HEAT_HANDLER, HEAT_SHIFT } from '../layout.ts';
 import type { HostAddress, MachineMemory } from '../memory.ts';
 import type { CodeCache, CodePage } from './code-cache.ts';
 import type { CompiledRegion, Compiler } from './compiler.ts';
@@ -25,7 +25,7 @@ const TURNS = 32;
 /** So many modules of one level become one of the next; those of the last level become one of the same. */
 const MERGED = 4;
 const LAST_LEVEL = 3;
-/** Functions in the table before everything is dropped. */
+/** Functions in the table before everything is dropped; their numbers have 16 bits. */
 const FUNCTION_LIMIT = 24_000;
 
 interface Request {
@@ -214,7 +214,7 @@ export class CompilerTier {
       const { page, offset } = region;
       this.pending.delete(page.table + offset * 4);
       const record = page.version === version ? this.codeCache.lookup(page, offset) : 0;
-      if (record !== 0 && this.lead(record, place)) {
+      if (record !== 0 && this.lead(record, page.table + CODE_FUNCTIONS + offset * 2, place)) {
         page.functions.push(place);
         this.byRecord.set(record, resident);
         return true;
@@ -243,7 +243,7 @@ export class CompilerTier {
     this.stats.milliseconds += this.now() - started;
   }
 
-  private lead(record: HostAddress, number: number): boolean {
+  private lead(record: HostAddress, slot: HostAddress, number: number): boolean {
     const { view, heat } = this.memory;
     const handler = handlerOf(this.memory, record);
     if (handler < PSEUDO_COUNT) return false;
@@ -251,6 +251,7 @@ export class CompilerTier {
     view.setUint32(words, number, true);
     view.setUint16(words + HEAT_HANDLER, handler, true);
     view.setUint16(record + REC_HANDLER, PSEUDO_COMPILED, true);
+    view.setUint16(slot, number, true);
     return true;
   }
 
