@@ -29,7 +29,7 @@ export async function compileForTest(entry: string, options: CompileOptions = {}
   const { wordBits = 64, memoryBytes = TEST_MEMORY_BYTES } = options;
   const flags = [
     ...['--runtime', 'stub', '-O2', '--debug', '--exportTable', '--use', 'abort='],
-    ...['--use', `WORD_BITS=${wordBits}`, '--use', 'KERNEL_BASE=0'],
+    ...['--use', `WORD_BITS=${wordBits}`, '--use', `Word=u${wordBits}`, '--use', 'KERNEL_BASE=0'],
     ...['--memoryBase', String(TEST_DATA_BASE), '--initialMemory', String(memoryBytes / 65536)],
   ];
   const file = join(cache, `${await fingerprint([entry, ...flags])}.wasm`);
