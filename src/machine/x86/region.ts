@@ -268,9 +268,13 @@ function endsBlock(instruction: Instruction): boolean {
 
 function cutIntoBlocks(found: ReadonlyMap<number, Instruction>, entry: number): Map<number, Block> {
   const leaders = new Set([entry]);
+  const ends = new Set<number>();
   for (const instruction of found.values()) {
+    const end = instruction.offset + instruction.length;
     if (found.has(instruction.target)) leaders.add(instruction.target);
-    if (endsBlock(instruction)) leaders.add(instruction.offset + instruction.length);
+    // Instructions may overlap, where a jump leads into the middle of one: where two streams meet a block begins.
+    if (endsBlock(instruction) || ends.has(end)) leaders.add(end);
+    ends.add(end);
   }
   const blocks = new Map<number, Block>();
   for (const offset of leaders) if (found.has(offset)) blocks.set(offset, newBlock(offset));

@@ -44,7 +44,7 @@ export interface Ending {
   readonly address?: number;
 }
 
-const engines = new Map<EngineKind, Engine>();
+const engines = new Map<string, Engine>();
 
 export class TestMachine {
   readonly memory: MachineMemory;
@@ -62,13 +62,15 @@ export class TestMachine {
 
   /**
    * Long mode, paging with NX and write protection, ring 3, IF set, no page mapped. Machines share one engine of
-   * each kind, which takes a while to make: a new one ends the life of the one before.
+   * each kind and heat limit, which takes a while to make: a new one ends the life of the one before.
    */
-  static async create(kind: EngineKind = 'interpreter'): Promise<TestMachine> {
-    let engine = engines.get(kind);
+  static async create(kind: EngineKind = 'interpreter', heatLimit?: number): Promise<TestMachine> {
+    const key = `${kind} ${heatLimit}`;
+    let engine = engines.get(key);
     if (engine === undefined) {
-      engine = await Engine.create(new MachineMemory({ frames: 1024, codeCacheBytes: 4 << 20 }), { kind });
-      engines.set(kind, engine);
+      const memory = new MachineMemory({ frames: 1024, codeCacheBytes: 4 << 20 });
+      engine = await Engine.create(memory, { kind, ...(heatLimit === undefined ? {} : { heatLimit }) });
+      engines.set(key, engine);
     }
     engine.memory.fill(0, 0, 1024 * PAGE_SIZE);
     engine.codeCache.flush();
