@@ -11,17 +11,18 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { type DebianKernel, pullDebian } from '../src/cli/pull.ts';
-import { bootParts } from './boot.ts';
+import { type DebianKernel, PullError, pullDebian } from '../src/cli/pull.ts';
+import { ENGINES } from '../src/toolstack/api.ts';
+import { measurePaths } from './paths/measure.ts';
 import { PEER_NAMES, type PeerName, type Setting } from './peers/peer.ts';
 import { reportText, writeReport } from './report/document.ts';
-import type { Results } from './results.ts';
+import type { Figure, Results } from './results.ts';
 import { BOOT, ROWS, workOf } from './rows.ts';
 import { sit } from './sitting.ts';
-import { tinyGuest } from './tiny.ts';
+import { measureTinyGuest } from './tiny.ts';
 
-/** What can be measured: the rows, the boot in its parts, what a host and a guest cost before they do anything. */
-const PARTS = ['rows', 'boot', 'tiny'] as const;
+/** What can be measured: the rows; a host and a guest before they do anything; the ways into the hypervisor. */
+const PARTS = ['rows', 'tiny', 'paths'] as const;
 type Part = (typeof PARTS)[number];
 
 const MEMORY_MIB = 512;
@@ -72,41 +73,65 @@ if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(
 console.log(reportText(results));
 if (options.write) for (const file of await writeReport(results)) say(`wrote ${file}`);
 
-async function measure(options: Options): Promise<Results> {
-  const { rounds, parts, quick } = options;
-  say(`fetching Debian's ${options.kernel} kernel and busybox, unless they are there`);
-  const pulled = await pullDebian(options.kernel, { notice: say });
+/** Measures what the options ask for. What cannot be measured is noted, and the rest goes on. */
+async function measure({ rounds, parts, peers, ...options }: Options): Promise<Results> {
+  const notes: string[] = [];
+  const engines = ENGINES.filter((engine) => peers.includes(engine));
   const directory = await mkdtemp(join(tmpdir(), 'ringone-bench-'));
   try {
-    const setting: Setting = {
-      directory,
-      work: workOf(
-        ROWS.filter(({ name }) => options.rows.includes(name)),
-        quick,
-      ),
-      boot: options.rows.includes(BOOT),
-      memoryMib: MEMORY_MIB,
-      kernel: pulled.kernel,
-      kernelVersion: `Debian's Linux ${pulled.version} (amd64${options.kernel === 'cloud' ? ', cloud' : ''})`,
-      busybox: await readFile(pulled.busybox),
-      busyboxPath: pulled.busybox,
-      say,
+    const setting = parts.includes('rows') ? await settingOf(options, directory, notes) : undefined;
+    const sitting =
+      setting === undefined
+        ? { peers: [], rows: [], boot: [], notes: [] }
+        : await sit(setting, { peers, rounds, timeoutSeconds: options.timeout });
+    const attempt = async (part: Part, measured: () => Figure[] | Promise<Figure[]>): Promise<Figure[]> => {
+      try {
+        return parts.includes(part) ? await measured() : [];
+      } catch (error) {
+        notes.push(`${part}: ${(error as Error).message}`);
+        return [];
+      }
     };
-    const timeoutSeconds = options.timeout;
-    const wanted = parts.includes('rows') ? options.peers : [];
-    const sitting = await sit(setting, { peers: wanted, rounds, timeoutSeconds });
     return {
       date: new Date().toISOString().slice(0, 10),
       machine: `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} of its cores`,
       rounds,
       memoryMib: MEMORY_MIB,
       ...sitting,
-      boot: parts.includes('boot') ? await bootParts(setting, rounds) : [],
-      tiny: parts.includes('tiny') ? await tinyGuest() : [],
-      paths: [],
+      tiny: await attempt('tiny', () => measureTinyGuest(engines, rounds, say)),
+      paths: await attempt('paths', () => measurePaths(directory, engines, rounds, say)),
+      notes: [...sitting.notes, ...notes],
     };
   } finally {
     await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/** The guest that the peers share; undefined, and a note, where it cannot be had. */
+async function settingOf(
+  { kernel, quick, rows }: Pick<Options, 'kernel' | 'quick' | 'rows'>,
+  directory: string,
+  notes: string[],
+): Promise<Setting | undefined> {
+  try {
+    say(`fetching Debian's ${kernel} kernel and busybox, unless they are there`);
+    const pulled = await pullDebian(kernel, { notice: say });
+    const chosen = ROWS.filter(({ name }) => rows.includes(name));
+    return {
+      directory,
+      work: workOf(chosen, quick),
+      boot: rows.includes(BOOT),
+      memoryMib: MEMORY_MIB,
+      kernel: pulled.kernel,
+      kernelVersion: `Debian's Linux ${pulled.version} (amd64${kernel === 'cloud' ? ', cloud' : ''})`,
+      busybox: await readFile(pulled.busybox),
+      busyboxPath: pulled.busybox,
+      say,
+    };
+  } catch (error) {
+    if (!(error instanceof PullError)) throw error;
+    notes.push(error.message);
+    return undefined;
   }
 }
 

@@ -15,11 +15,11 @@ export interface RowResult extends Pick<Work, 'name' | 'title' | 'headline'> {
   readonly samples: Partial<Record<PeerName, Sample[]>>;
 }
 
-/** One figure of a list. */
+/** A figure that peers have each for themselves: one value a round. */
 export interface Figure {
   readonly what: string;
-  readonly value: number;
   readonly unit: string;
+  readonly values: Partial<Record<PeerName, number[]>>;
 }
 
 export interface Results {
@@ -30,14 +30,25 @@ export interface Results {
   readonly memoryMib: number;
   readonly peers: PeerInfo[];
   readonly rows: RowResult[];
-  /** The boot of ours in its parts. */
+  /** The boot of ours in its parts, by engine; so the next two. */
   readonly boot: Figure[];
   /** A host and the built-in guest, from nothing to its first words. */
   readonly tiny: Figure[];
-  /** The hypervisor's own paths, in nanoseconds. */
+  /** The hypervisor's own paths. */
   readonly paths: Figure[];
   /** What was left out, and why; what went wrong. */
   readonly notes: string[];
+}
+
+/** Adds a value to the figure of that name, which is made if it is not there. */
+export function addFigure(
+  figures: Figure[],
+  peer: PeerName,
+  { what, unit, value }: { readonly what: string; readonly unit: string; readonly value: number },
+): void {
+  let figure = figures.find((known) => known.what === what);
+  if (figure === undefined) figures.push((figure = { what, unit, values: {} }));
+  (figure.values[peer] ??= []).push(value);
 }
 
 /** The median of a row's seconds; undefined if the peer did not run it. */

@@ -1,11 +1,12 @@
 /** A sitting: every peer runs all its rows in turn, as often as asked, so that a machine's moods meet them alike. */
 
+import { addBootParts } from './boot.ts';
 import { prepareNative } from './peers/native.ts';
 import { MissingPeer, type PeerName, type PreparedPeer, type Setting } from './peers/peer.ts';
 import { prepareQemu } from './peers/qemu.ts';
 import { prepareRingone } from './peers/ringone.ts';
 import { prepareV86 } from './peers/v86.ts';
-import { differingAnswers, type PeerInfo, type RowResult } from './results.ts';
+import { differingAnswers, type Figure, type PeerInfo, type RowResult } from './results.ts';
 import { BOOT, BOOT_TITLE } from './rows.ts';
 import { MachineError, timeMachine } from './stopwatch.ts';
 
@@ -28,6 +29,7 @@ export interface SittingOptions {
 export interface Sitting {
   readonly peers: PeerInfo[];
   readonly rows: RowResult[];
+  readonly boot: Figure[];
   readonly notes: string[];
 }
 
@@ -45,16 +47,17 @@ export async function sit(setting: Setting, options: SittingOptions): Promise<Si
       notes.push(`${name} is left out: ${error.message}`);
     }
   }
-  const boot = { name: BOOT, title: BOOT_TITLE, headline: true };
+  const bootRow = { name: BOOT, title: BOOT_TITLE, headline: true };
   const work = setting.work.map(({ name, title, headline }) => ({ name, title, headline }));
-  const rows: RowResult[] = [...(setting.boot ? [boot] : []), ...work].map((row) => ({
+  const rows: RowResult[] = [...(setting.boot ? [bootRow] : []), ...work].map((row) => ({
     ...row,
     samples: {},
   }));
+  const boot: Figure[] = [];
   for (let round = 1; round <= options.rounds; round++) {
     for (const peer of peers) {
       setting.say(`round ${round} of ${options.rounds}: ${peer.title}`);
-      await runOnce(peer, rows, options.timeoutSeconds).catch((error: unknown) => {
+      await runOnce(peer, setting, rows, boot, options.timeoutSeconds).catch((error: unknown) => {
         if (!(error instanceof MachineError)) throw error;
         notes.push(`${peer.title} failed in round ${round}: ${error.message}`);
       });
@@ -63,12 +66,14 @@ export async function sit(setting: Setting, options: SittingOptions): Promise<Si
   notes.push(...differingAnswers(rows));
   const measured = peers.filter(({ name }) => rows.some(({ samples }) => samples[name] !== undefined));
   const infos = measured.map(({ name, title, description }) => ({ name, title, description }));
-  return { peers: infos, rows, notes };
+  return { peers: infos, rows, boot, notes };
 }
 
 async function runOnce(
   peer: PreparedPeer,
+  { kernel, memoryMib }: Setting,
   rows: readonly RowResult[],
+  parts: Figure[],
   timeoutSeconds: number,
 ): Promise<void> {
   for (const machine of peer.processes) {
@@ -76,6 +81,11 @@ async function runOnce(
     for (const { name, samples } of rows) {
       const sample = run.get(name);
       if (sample !== undefined) (samples[peer.name] ??= []).push(sample);
+    }
+    const boot = run.get(BOOT);
+    if (boot !== undefined && peer.bootStatistics !== undefined) {
+      const { name, bootStatistics: statistics } = peer;
+      await addBootParts(parts, { peer: name, statistics, initSeconds: boot.seconds, kernel, memoryMib });
     }
   }
 }

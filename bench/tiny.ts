@@ -1,25 +1,27 @@
-/** What a host and a guest cost before they do anything: the built-in guest, from nothing to its first word and back. */
-import { buildTinyGuest, Host } from '../src/index.ts';
-import type { Figure } from './results.ts';
+/** What a host and a guest cost before they do anything: the built-in guest, from nothing to its first words and back. */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { EngineName } from '../src/toolstack/api.ts';
+import { addFigure, type Figure } from './results.ts';
 
-const GREETING = 'Type help.';
+const TINY = fileURLToPath(new URL('peers/ringone-tiny.mjs', import.meta.url));
 
-export async function tinyGuest(): Promise<Figure[]> {
-  const start = performance.now();
-  const host = await Host.create({ memoryMib: 32 });
-  const made = performance.now();
-  const domain = await host.createDomain({ kernel: buildTinyGuest(), memoryMib: 32 });
-  const built = performance.now();
-  const running = host.run();
-  let text = '';
-  const reader = domain.console.readable.getReader();
-  while (!text.includes(GREETING)) text += Buffer.from((await reader.read()).value ?? []).toString();
-  const spoke = performance.now();
-  domain.destroy();
-  await running;
-  return [
-    { what: 'host: memory and engine', value: made - start, unit: 'ms' },
-    { what: 'domain: image, building, store', value: built - made, unit: 'ms' },
-    { what: 'guest: to its first words', value: spoke - built, unit: 'ms' },
-  ];
+/** One figure for each part and engine and round, in processes of their own. */
+export function measureTinyGuest(
+  engines: readonly EngineName[],
+  rounds: number,
+  say: (line: string) => void,
+): Figure[] {
+  const figures: Figure[] = [];
+  for (let round = 1; round <= rounds; round++) {
+    for (const engine of engines) {
+      say(`round ${round} of ${rounds}: the built-in guest, ${engine}`);
+      const { stdout, stderr, status } = spawnSync(process.execPath, [TINY, engine], { encoding: 'utf8' });
+      if (status !== 0) throw new Error(`the built-in guest failed: ${stderr.trim().split('\n').at(-1)}`);
+      for (const [what, value] of Object.entries(JSON.parse(stdout) as Record<string, number>)) {
+        addFigure(figures, engine, { what, value, unit: 'ms' });
+      }
+    }
+  }
+  return figures;
 }

@@ -23,6 +23,8 @@ export interface PreparedPeer {
   readonly description: string;
   /** The processes that make one run, one after the other; each row comes from one of them. */
   readonly processes: readonly MachineProcess[];
+  /** Where it leaves statistics of each boot, if it does. */
+  readonly bootStatistics?: string;
   /** Rows that it does not run, each with the reason. */
   readonly leftOut: readonly string[];
 }

@@ -16,11 +16,6 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
   version: string;
 };
 
-/** Where the command leaves the statistics of its last boot with an engine. */
-export function bootStatistics(directory: string, engine: EngineName): string {
-  return join(directory, `boot-${engine}.json`);
-}
-
 export async function prepareRingone(setting: Setting, engine: EngineName): Promise<PreparedPeer> {
   const { kernel, memoryMib, directory, busybox } = setting;
   // The interpreter alone would take minutes for some rows.
@@ -31,11 +26,12 @@ export async function prepareRingone(setting: Setting, engine: EngineName): Prom
     bits: 64,
     busybox,
   });
+  const bootStatistics = join(directory, `boot-${engine}.json`);
   const boot: MachineProcess = {
     command: process.execPath,
     args: [
       ...[COMMAND, 'run', kernel, '--ramdisk', bootOnly.ramdisk, '--memory', `${memoryMib}`, '--no-reboot'],
-      ...['--engine', engine, '--stats', bootStatistics(directory, engine)],
+      ...['--engine', engine, '--stats', bootStatistics],
     ],
     bootRow: BOOT,
     endsItself: true,
@@ -52,6 +48,7 @@ export async function prepareRingone(setting: Setting, engine: EngineName): Prom
     title: `ringone, ${engine}`,
     description: `ringone ${version}, \`--engine ${engine}\`, Node.js ${process.version}; ${setting.kernelVersion}, 64-bit`,
     processes: [...(setting.boot ? [boot] : []), ...(work.length > 0 ? [rows] : [])],
+    ...(setting.boot && { bootStatistics }),
     leftOut: [...leftOut, ...slow],
   };
 }

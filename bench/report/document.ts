@@ -1,17 +1,10 @@
 /** The report: what is printed, and the page that the documentation keeps of a full sitting. */
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import type { Figure, Results } from '../results.ts';
+import { PEER_NAMES } from '../peers/peer.ts';
+import type { Results } from '../results.ts';
 import { timesChart } from './chart.ts';
-import {
-  markdownTable,
-  memoryTable,
-  oursOf,
-  rateTable,
-  significant,
-  timesTable,
-  worstSpread,
-} from './table.ts';
+import { memoryTable, oursOf, rateTable, timesTable, valuesTable, worstSpread } from './table.ts';
 
 const DOCS = new URL('../../docs/', import.meta.url);
 const CHART = 'benchmarks.svg';
@@ -80,19 +73,19 @@ function sections(results: Results): Section[] {
     },
     {
       title: 'The boot in its parts',
-      paragraphs: [figures(results.boot)],
+      paragraphs: [valuesTable(results.boot, PEER_NAMES)],
     },
     {
       title: 'From nothing to the first words of the built-in guest',
-      paragraphs: [figures(results.tiny)],
+      paragraphs: [valuesTable(results.tiny, PEER_NAMES)],
     },
     {
       title: 'Paths of the hypervisor',
       paragraphs: [
         results.paths.length > 0
-          ? "A guest of ours repeats each of these in a loop and reads the time-stamp counter; the loop's own cost is taken off."
+          ? "A guest of ours goes each of these ways thousands of times and reads the time-stamp counter before and after; the loop's own cost is taken off."
           : undefined,
-        figures(results.paths),
+        valuesTable(results.paths, PEER_NAMES),
       ],
     },
     {
@@ -105,12 +98,4 @@ function sections(results: Results): Section[] {
 
 function sectionText({ title, paragraphs }: Section): string {
   return [`## ${title}`, ...paragraphs.filter((text) => text !== undefined && text !== '')].join('\n\n');
-}
-
-function figures(list: readonly Figure[]): string | undefined {
-  if (list.length === 0) return undefined;
-  return markdownTable(
-    ['', 'median'],
-    list.map(({ what, value, unit }) => [what, `${significant(value)} ${unit}`]),
-  );
 }

@@ -1,11 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { PeerName } from '../peers/peer.ts';
-import { differingAnswers, headlineRatio, type Results, ratio } from '../results.ts';
+import { PEER_NAMES, type PeerName } from '../peers/peer.ts';
+import { addFigure, differingAnswers, type Figure, headlineRatio, type Results, ratio } from '../results.ts';
 import type { Sample } from '../stopwatch.ts';
 import { timesChart, wrap } from './chart.ts';
 import { reportPage, reportText } from './document.ts';
-import { markdownTable, memoryTable, rateTable, significant, timesTable, worstSpread } from './table.ts';
+import {
+  markdownTable,
+  memoryTable,
+  rateTable,
+  significant,
+  timesTable,
+  valuesTable,
+  worstSpread,
+} from './table.ts';
 
 const MIB = 2 ** 20;
 
@@ -36,9 +44,9 @@ const RESULTS: Results = {
     row('b', true, { auto: samples([4]), v86: samples([4]) }),
     row('c', false, { auto: samples([5]) }),
   ],
-  boot: [{ what: 'to init', value: 4.5678, unit: 's' }],
+  boot: [{ what: 'to init', unit: 's', values: { auto: [4.5678] } }],
   tiny: [],
-  paths: [{ what: 'xen_version', value: 312.4, unit: 'ns' }],
+  paths: [{ what: 'xen_version', unit: 'ns', values: { auto: [312.4, 300, 400], interpreter: [500] } }],
   notes: ['qemu is left out: no qemu here'],
 };
 
@@ -82,6 +90,21 @@ test('memory is counted beyond what the guest was given, and for guests only', (
 test('instruction rates are shown for machines that count', () => {
   assert.match(rateTable(RESULTS)!, /the row a +\| +500 \|/);
   assert.equal(rateTable({ ...RESULTS, rows: RESULTS.rows.slice(1) }), undefined);
+});
+
+test('figures by peer have a column for each peer that has one, with the median', () => {
+  assert.match(
+    valuesTable(RESULTS.paths, PEER_NAMES)!,
+    /^\| +\| +auto \| interpreter \|\n.*\n\| xen_version \| 312 ns \| +500 ns \|$/,
+  );
+  assert.equal(valuesTable([], PEER_NAMES), undefined);
+});
+
+test('values of one name are gathered in one figure', () => {
+  const figures: Figure[] = [];
+  for (const value of [1, 2]) addFigure(figures, 'auto', { what: 'a', unit: 's', value });
+  addFigure(figures, 'interpreter', { what: 'a', unit: 's', value: 3 });
+  assert.deepEqual(figures, [{ what: 'a', unit: 's', values: { auto: [1, 2], interpreter: [3] } }]);
 });
 
 test('the worst disagreement between rounds is named', () => {

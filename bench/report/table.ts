@@ -1,8 +1,10 @@
 /** The tables: Markdown with its columns aligned, so that they can be read in a terminal as well as in a page. */
-import type { PeerInfo, Results, RowResult } from '../results.ts';
+
+import type { PeerName } from '../peers/peer.ts';
+import type { Figure, PeerInfo, Results, RowResult } from '../results.ts';
 import { headlineRatio, medianOf, medianSeconds, ratio } from '../results.ts';
 import { BOOT } from '../rows.ts';
-import { spread } from '../statistics.ts';
+import { median, spread } from '../statistics.ts';
 
 const NOTHING = '–';
 const MIB = 2 ** 20;
@@ -49,14 +51,28 @@ export function memoryTable({ peers, rows, memoryMib }: Results): string | undef
   });
 }
 
-/** Million instructions a second, where a machine counts them. */
+/** Million instructions a second, where a machine counts them; the boot's stand with its parts. */
 export function rateTable({ peers, rows }: Results): string | undefined {
-  return figuresTable(peers, rows, (row, peer) => {
+  const counted = rows.filter(({ name }) => name !== BOOT);
+  return figuresTable(peers, counted, (row, peer) => {
     const rate = medianOf(row, peer.name, (sample) =>
       sample.instructions === undefined ? undefined : sample.instructions / sample.seconds,
     );
     return rate === undefined ? undefined : `${Math.round(rate / 1e6)}`;
   });
+}
+
+/** Figures that peers have each for themselves: a column for each peer, medians. */
+export function valuesTable(figures: readonly Figure[], peers: readonly PeerName[]): string | undefined {
+  const shown = peers.filter((peer) => figures.some(({ values }) => values[peer] !== undefined));
+  if (shown.length === 0) return undefined;
+  const cell = (values: number[] | undefined, unit: string) =>
+    values === undefined ? NOTHING : `${significant(median(values))} ${unit}`;
+  const body = figures.map(({ what, unit, values }) => [
+    what,
+    ...shown.map((peer) => cell(values[peer], unit)),
+  ]);
+  return markdownTable(['', ...shown], body);
 }
 
 /** The greatest disagreement between rounds, as a share, and where it was. */

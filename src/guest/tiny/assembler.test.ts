@@ -41,6 +41,7 @@ const INSTRUCTIONS: readonly [string, (a: Assembler) => void][] = [
   ['mov rax,[rbx+rcx+0x8]', (a) => a.load(RAX, at(RBX, 8, RCX))],
   ['mov r12d,[r13+0x50]', (a) => a.load32(R12, at(R13, 0x50))],
   ['movzx eax,byte ptr [rsp-0x1]', (a) => a.load8(RAX, at(RSP, -1))],
+  ['mov [r13+0x20],rdx', (a) => a.store(at(R13, 0x20), RDX)],
   ['mov [r12+0x4],edi', (a) => a.store32(at(R12, 4), RDI)],
   ['mov [r15+r12],sil', (a) => a.store8(at(R15, 0, R12), RSI)],
   ['mov byte ptr [rbp+0x1],0xff', (a) => a.store8Immediate(at(RBP, 1), 255)],
@@ -67,6 +68,8 @@ const INSTRUCTIONS: readonly [string, (a: Assembler) => void][] = [
   ['repe cmpsb [rsi],[rdi]', (a) => a.compareBytes()],
   ['ret', (a) => a.ret()],
   ['syscall', (a) => a.syscall()],
+  ['cpuid', (a) => a.cpuid()],
+  ['rdtsc', (a) => a.readTimestamp()],
   ['ud2', (a) => a.undefined()],
 ];
 

@@ -129,6 +129,10 @@ export class Assembler {
   load8(to: Register, from: Memory): void {
     this.memoryForm(0, [0x0f, 0xb6], to, from);
   }
+  /* MOV r/m64, r64: REX.W 89 /r */
+  store(to: Memory, from: Register): void {
+    this.memoryForm(0x48, [0x89], from, to);
+  }
   /* MOV r/m32, r32: 89 /r */
   store32(to: Memory, from: Register): void {
     this.memoryForm(0, [0x89], from, to);
@@ -252,6 +256,14 @@ export class Assembler {
   /* SYSCALL: 0F 05 */
   syscall(): void {
     this.code.push(0x0f, 0x05);
+  }
+  /* CPUID: 0F A2 */
+  cpuid(): void {
+    this.code.push(0x0f, 0xa2);
+  }
+  /* RDTSC: 0F 31; EDX:EAX */
+  readTimestamp(): void {
+    this.code.push(0x0f, 0x31);
   }
   /* UD2: 0F 0B */
   undefined(): void {
