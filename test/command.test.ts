@@ -153,6 +153,12 @@ describe('ringone run', () => {
     );
   });
 
+  it('writes --profile', async () => {
+    const file = join(scratch, 'tiny.folded');
+    await tiny('halt\n', '--profile', file, '--profile-every', '100', '--clock', 'virtual');
+    assert.match(readFileSync(file, 'utf8'), /^\w+;put_\[k\] \d+$/m);
+  });
+
   it('prints --trace on stderr', async () => {
     const { stderr } = await tiny('halt\n', '--trace', 'hypercalls');
     assert.match(stderr, /^trace: d1v0 event_channel_op\(EVTCHNOP_send, /m);

@@ -178,4 +178,30 @@ describe('the virtual clock', () => {
     }
     assert.deepEqual(runs[0], runs[1]);
   });
+
+  it('samples the same places each time, and the guest does not notice', async () => {
+    const profiles = [];
+    const counts = [];
+    for (const profile of [{ interval: 97 }, { interval: 97 }, undefined]) {
+      const [host, domain] = await boot({ ...(profile && { profile }) });
+      void text(domain.console.readable);
+      const typing = type(domain, 'help\rmemory\rhalt');
+      await host.run();
+      await typing;
+      const { instructions, hypercalls } = host.statistics();
+      profiles.push(host.profile('collapsed'));
+      counts.push([instructions, hypercalls]);
+    }
+    assert.equal(profiles[1], profiles[0]);
+    assert.equal(profiles[2], undefined);
+    assert.deepEqual(counts[0], counts[2]);
+    assert.deepEqual(counts[1], counts[2]);
+    const samples = [...profiles[0]!.matchAll(/^guest;(\S+_\[k\]) (\d+)$/gm)];
+    const total = samples.reduce((sum, [, , count]) => sum + Number(count), 0);
+    assert.equal(total, Math.floor((counts[0]![0] as number) / 97));
+    assert.ok(
+      samples.some(([, name]) => name === 'put_[k]'),
+      profiles[0],
+    );
+  });
 });

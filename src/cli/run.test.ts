@@ -396,6 +396,46 @@ describe('the guest of ringone run', () => {
     });
   }
 
+  for (const [name, format] of [
+    ['p.folded', 'collapsed'],
+    ['p.txt', 'collapsed'],
+    ['p.speedscope.json', 'speedscope'],
+    ['p.cpuprofile', 'cpuprofile'],
+  ] as const) {
+    it(`writes a profile to ${name} as ${format}, however the run ends`, async () => {
+      const path = join(scratch, name);
+      const fixture = new Fixture((domain) => domain.end({ reason: 'crash' }));
+      const { host } = await fixture.run(['tiny'], { profile: path });
+      assert.equal(readFileSync(path, 'utf8'), `a profile, ${format}`);
+      assert.deepEqual(host.options!.profile, { symbolFiles: [] });
+    });
+  }
+
+  it('passes the distance between samples, and files of symbols, on to the host', async () => {
+    const map = file('System.map', 'ffffffff81000000 T _text\n');
+    const options = { profile: join(scratch, 'p.txt'), profileEvery: '5000', symbols: [map] };
+    const { host } = await new Fixture(powerOff).run(['tiny'], options);
+    const { interval, symbolFiles } = host.options!.profile!;
+    assert.equal(interval, 5000);
+    assert.deepEqual(
+      symbolFiles!.map(({ name, bytes }) => [name, Buffer.from(bytes).toString()]),
+      [[map, 'ffffffff81000000 T _text\n']],
+    );
+  });
+
+  it('refuses a profile that cannot be made, before anything runs', async () => {
+    const profile = join(scratch, 'p.txt');
+    for (const options of [
+      { profile, profileEvery: '0' },
+      { profile, profileEvery: '1e9x' },
+      { profile, symbols: [join(scratch, 'no-such-file')] },
+    ]) {
+      const fixture = new Fixture(powerOff);
+      await assert.rejects(fixture.run(['tiny'], options), UsageError);
+      assert.equal(fixture.host.domains.length, 0);
+    }
+  });
+
   it('leaves --stats unwritten with the reason if its file cannot be written', async () => {
     const stats = join(scratch, 'no', 'such', 'folder');
     await assert.rejects(new Fixture(powerOff).run(['tiny'], { stats }), UsageError);

@@ -9,7 +9,9 @@
  *             <---------                      destroy()
  *              wake()                     any ------------------> destroyed
  */
+import type { Gva, Maddr } from '../machine/memory.ts';
 import type { Exit } from '../machine/x86/exits.ts';
+import { GS } from '../machine/x86/registers.ts';
 import type { VcpuState } from '../machine/x86/state.ts';
 import type { CrashReport } from './crash-report.ts';
 import type { Host } from './host.ts';
@@ -147,6 +149,21 @@ export abstract class Vcpu {
     this.stirred = true;
     this.onOnlineChange();
     if (online) this.domain.host.wake();
+  }
+
+  // For tools that look at a guest: which of its two halves runs, and how the kernel's memory and per-CPU data are found.
+
+  /** Whether the guest's kernel is running, as opposed to its user. */
+  get inKernel(): boolean {
+    return this.state.cpl < 3;
+  }
+  /** The root of the page tables that the kernel uses. */
+  get kernelRoot(): Maddr {
+    return this.state.cr3;
+  }
+  /** The kernel's GS base, where it is known. */
+  get kernelGsBase(): Gva {
+    return this.state.segmentBase(GS);
   }
 
   /** This vCPU becomes the one that the processor holds. */

@@ -18,6 +18,7 @@ import type { Clock } from './clock.ts';
 import type { Domain, Vcpu } from './domain.ts';
 import { FrameAllocator, NO_FRAME, OutOfFramesError } from './frames.ts';
 import type { Processor } from './processor.ts';
+import type { Sampler } from './sampler.ts';
 import { HostStats } from './stats.ts';
 import { TimerQueue } from './timers.ts';
 import { Trace } from './trace.ts';
@@ -67,6 +68,8 @@ export class Host {
   readonly timers = new TimerQueue();
   readonly stats = new HostStats();
   readonly trace = new Trace();
+  /** What looks at guests as they run, if anything does. */
+  sampler: Sampler | undefined;
   readonly domains = new Map<number, Domain>();
   private readonly surroundings: Surroundings;
   private readonly slice: number;
@@ -253,7 +256,7 @@ export class Host {
 
   /** Before the guest runs: delivers what waits for it. Returns how many instructions it may execute now, 0 for none. */
   private grant(vcpu: Vcpu): number {
-    const { clock, timers } = this;
+    const { clock, sampler, timers } = this;
     if (this.left <= 0 || !vcpu.runnable) return 0;
     if (vcpu.stirred) {
       vcpu.stirred = false;
@@ -261,6 +264,7 @@ export class Host {
       if (!vcpu.runnable) return 0;
     }
     let budget = Math.min(this.left, vcpu.longestRun);
+    if (sampler !== undefined) budget = Math.min(budget, sampler.left);
     const { state } = vcpu;
     if (clock.virtual) {
       const now = clock.nowNs();
@@ -274,12 +278,16 @@ export class Host {
 
   /** After the guest ran: accounts for it, does what it asked for, and grants anew. */
   private afterExit(vcpu: Vcpu, exit: Exit): number {
-    const { clock, stats, timers } = this;
+    const { clock, sampler, stats, timers } = this;
     const retired = vcpu.state.retired - this.retiredBefore;
     stats.instructions += retired;
     stats.exits.counts[exit]!++;
     clock.advance(retired);
     this.left -= retired;
+    if (sampler !== undefined) {
+      sampler.left -= retired;
+      if (sampler.left <= 0) sampler.sample(vcpu);
+    }
     if (exit !== Exit.Budget || !clock.virtual || clock.nowNs() % TICK_NS < retired) vcpu.stirred = true;
     if (exit !== Exit.Budget) {
       // What the hypervisor does for a guest is part of its turn: one that faults without end, or issues nothing but

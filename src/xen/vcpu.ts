@@ -58,6 +58,7 @@ const RUNSTATE_running = 0;
 const RUNSTATE_runnable = 1;
 const RUNSTATE_blocked = 2;
 const RUNSTATE_offline = 3;
+const TWO_32 = 4294967296;
 
 /** A hypercall may do this many units of work (entries updated, say) before it should let others run. */
 const PREEMPTION_UNITS = 4096;
@@ -198,6 +199,17 @@ export class XenVcpu extends Vcpu {
     this.kernelMode = !this.kernelMode;
     this.loadAddressSpace();
     if (this.kernelMode) this.time?.kernelEntered();
+  }
+
+  override get inKernel(): boolean {
+    return this.kernelMode;
+  }
+  override get kernelRoot(): Maddr {
+    return this.kernelTable * PAGE_SIZE;
+  }
+  override get kernelGsBase(): Gva {
+    if (this.kernelMode) return this.state.segmentBase(GS);
+    return this.gsBaseInactiveHigh * TWO_32 + (this.gsBaseInactiveLow >>> 0);
   }
 
   /** Loads the root of the current mode into the processor; this vCPU must be the active one. */

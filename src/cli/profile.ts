@@ -1,0 +1,55 @@
+/** The options of `run` that have a guest profiled, and the file that comes of it. */
+import { readFile, writeFile } from 'node:fs/promises';
+import type { ProfileFormat, ProfileOptions } from '../toolstack/api.ts';
+import { fileError, UsageError } from './errors.ts';
+
+export interface ProfileCommandOptions {
+  readonly profile?: string | undefined;
+  readonly profileEvery?: string | undefined;
+  readonly symbols?: readonly string[] | undefined;
+}
+
+/** Fewer instructions between two samples would do little but sample. */
+const LEAST_INTERVAL = 100;
+
+/** What the host is to do; undefined without `--profile`. Raises UsageError for files that cannot be read. */
+export async function profileOptions(options: ProfileCommandOptions): Promise<ProfileOptions | undefined> {
+  const { profile, profileEvery, symbols = [] } = options;
+  if (profile === undefined) return undefined;
+  const symbolFiles = await Promise.all(
+    symbols.map(async (name) => {
+      try {
+        return { name, bytes: await readFile(name) };
+      } catch (error) {
+        throw fileError(name, error);
+      }
+    }),
+  );
+  return { symbolFiles, ...(profileEvery !== undefined && { interval: intervalOf(profileEvery) }) };
+}
+
+function intervalOf(text: string): number {
+  const interval = Number(text);
+  if (Number.isSafeInteger(interval) && interval >= LEAST_INTERVAL) return interval;
+  throw new UsageError(
+    `--profile-every ${text}: expected a whole number of instructions, ${LEAST_INTERVAL} at least`,
+  );
+}
+
+/** The form that a file's name asks for. */
+export function profileFormat(file: string): ProfileFormat {
+  if (file.endsWith('.cpuprofile')) return 'cpuprofile';
+  return file.endsWith('.json') ? 'speedscope' : 'collapsed';
+}
+
+/** Writes the profile of a host that was made with one. */
+export async function writeProfile(
+  file: string,
+  host: { profile(format: ProfileFormat): string | undefined },
+): Promise<void> {
+  try {
+    await writeFile(file, host.profile(profileFormat(file)) ?? '');
+  } catch (error) {
+    throw fileError(file, error);
+  }
+}
