@@ -61,6 +61,8 @@ const TYPES: Readonly<Record<number, string>> = {
   [V128]: 'v128',
 };
 const EMPTY_BLOCK = 0x40;
+/** Stands for one of several results of the call before. */
+const RESULT = 'result';
 
 /** Disassembles a body as it stands in the code section, length first. Raises DisassemblyError where it is no such thing. */
 export function disassemble(body: Uint8Array, signatures: Signatures): Body {
@@ -143,8 +145,10 @@ class Disassembler {
   }
 
   private statement(at: number, node: Node): void {
-    for (const left of this.stack) this.line(left.at, left.node);
-    this.stack = [];
+    // Further results of a call are still to be taken; anything else that waits has been evaluated before this.
+    const results = this.stack.filter((entry) => entry.node.name === RESULT);
+    for (const entry of this.stack) if (!results.includes(entry)) this.line(entry.at, entry.node);
+    this.stack = results;
     this.line(at, node);
   }
   private line(at: number, node: Node): void {
@@ -299,7 +303,7 @@ class Disassembler {
     else {
       this.statement(at, node);
       for (let n = 0; n < results; n++) {
-        this.stack.push({ node: { name: 'result', rest: `${n}`, operands: [] }, at: this.at });
+        this.stack.push({ node: { name: RESULT, rest: `${n}`, operands: [] }, at: this.at });
       }
     }
   }
