@@ -43,7 +43,7 @@ test('a function is shown statement by statement, operands inside', () => {
       '  (if (i32.eqz (local.get $first)))',
       '    (br 1)',
       '  (else)',
-      '    (i32.store offset=0x8 (i32.const 0) (select (local.get $first) (i32.const 1) (i32.const 2)))',
+      '    (i32.store offset=0x8 (i32.const 0) (select (i32.const 1) (i32.const 2) (local.get $first)))',
       '  (end)',
       '(end)',
       '(drop (call $f7 (local.get $first)))',
