@@ -1,6 +1,6 @@
 /**
- * `npm run build`: everything that runs, from the sources: the support functions (AssemblyScript), then TypeScript into
- * `dist/`. Outputs whose source is gone are removed.
+ * `npm run build`: everything that runs, from the sources: the support functions (AssemblyScript), the guest's
+ * kernel (AssemblyScript and our translator), then TypeScript into `dist/`. Outputs whose source is gone are removed.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -28,6 +28,7 @@ async function removeStale() {
 }
 
 runNode('scripts/build-support.mjs');
+runNode('--import', 'tsx', 'scripts/build-guest.ts');
 const typescript = require.resolve('typescript/package.json');
 const { bin } = require(typescript);
 runNode(join(dirname(typescript), bin.tsc), '-p', 'tsconfig.build.json');

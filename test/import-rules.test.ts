@@ -19,6 +19,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   xen: ['abi', 'hypervisor', 'machine'],
   lguest: ['abi', 'hypervisor', 'machine'],
   native: ['abi', 'hypervisor', 'machine'],
+  // A host tool that knows WebAssembly and the notes of a Xen kernel.
+  translator: ['wasm', 'abi'],
   // The guest's side meets the host's in `abi` only.
   guest: ['abi'],
   toolstack: ['abi', 'xen', 'lguest', 'native', 'hypervisor', 'machine'],

@@ -23,8 +23,10 @@
 /** The operation table: one machine word for each operation. */
 @external("image", "operations_start") export declare function operationsStart(): usize;
 @external("image", "operations_end") export declare function operationsEnd(): usize;
-/** One machine word: the stack pointer that entry.nativeSystemCall loads. To be set at every switch of tasks. */
+/** One machine word: the stack pointer that entry.nativeSystemCall loads, a machine address. To be set at every switch of tasks. */
 @external("image", "kernel_stack_top") export declare function kernelStackTop(): usize;
+/** Two machine words: CS and SS of users, which entry.nativeSystemCall puts into the frame. To be set once. */
+@external("image", "user_selectors") export declare function userSelectors(): usize;
 /** The stack on which the first function runs: 16 KiB up to `bootStackTop`. */
 @external("image", "boot_stack_bottom") export declare function bootStackBottom(): usize;
 @external("image", "boot_stack_top") export declare function bootStackTop(): usize;
