@@ -39,6 +39,7 @@ import {
   PTE_USER,
   PTE_WRITE,
   SCRATCH,
+  SCRATCH_LIMIT,
   TLB_ADDEND,
   TLB_BANK_SIZE,
   TLB_BANKS,
@@ -249,6 +250,18 @@ export function noteCode(host: i32, size: i32): void {
   const to = ((host & 0xfff) + size - 1) >> 6;
   const mask: i64 = (to - from == 63 ? -1 : (<i64>1 << (to - from + 1)) - 1) << from;
   if ((lines & mask) != 0) codeWritten(host, size);
+}
+
+/** How many of the bytes from `host` on, within a page, come before a line that holds decoded code; of a bounce buffer, none. */
+export function bytesBeforeCode(host: i32, bytes: i32): i32 {
+  if (<u32>host < <u32>SCRATCH_LIMIT) return 0;
+  const lines = codeLines(host & ~0xfff);
+  if (lines == 0 || bytes <= 0) return bytes;
+  const last = ((host & 0xfff) + bytes - 1) >> 6;
+  for (let line = (host & 0xfff) >> 6; line <= last; line++) {
+    if (((lines >> line) & 1) != 0) return max(0, (line << 6) - (host & 0xfff));
+  }
+  return bytes;
 }
 
 /** Host address of the byte to fetch at `va`, 0 = fault. The entry's execute tag is the engine's to set. */

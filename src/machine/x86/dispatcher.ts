@@ -78,6 +78,8 @@ import { RSP } from './registers.ts';
 import { type exportedSignatures, importSupport } from './support-imports.ts';
 
 const BASE = i32(0);
+/** In CPU_LEAVE: no function has left. */
+const LEAVE_NOT = -1;
 
 /** Signature of a compiled function: page, instructions left, calls that may nest → address, instructions left. */
 export const REGION_PARAMETERS = [I64, I32, I32] as const;
@@ -212,7 +214,8 @@ function emitCold(f: FunctionBuilder, links: Links): void {
     f.if(eqz(record), () => {
       lookUp(f, record, rip);
       f.if(eqz(record), () => {
-        fetch(f, record, links);
+        // Nothing more is executed when the budget is spent: then the page has not been accessed.
+        f.if(left, () => fetch(f, record, links));
         f.if(eqz(record), () => {
           f.store32(BASE, BASE, CPU + CPU_EXIT_RECORD);
           find(BASE);
@@ -310,9 +313,11 @@ function emitRun(f: FunctionBuilder, links: Links): void {
     });
     spendAll(f, left);
     const page = load64(BASE, CPU + REG_PAGE);
+    f.store32(BASE, i32(LEAVE_NOT), CPU + CPU_LEAVE);
     f.callIndirectInto([address, left], regionType, regions, target, page, left, i32(CALL_DEPTH));
     giveBack(f, left);
-    f.if(eq(address, LEFT_COMPILED_CODE), () => {
+    // A guest may jump to that very address too.
+    f.if(and(eq(address, LEFT_COMPILED_CODE), ne(load32(BASE, CPU + CPU_LEAVE), i32(LEAVE_NOT))), () => {
       f.set(why, load32(BASE, CPU + CPU_LEAVE));
       f.set(address, rip);
       f.if(

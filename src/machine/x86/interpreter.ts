@@ -319,7 +319,11 @@ export function buildInterpreter(
             f.if(eq(status, i32(Status.Repeated)), () => {
               account();
               accountExtra();
-              f.if(load32(BASE, CPU + CPU_REPEAT_AGAIN), () => leaveHere(Exit.Budget));
+              f.if(load32(BASE, CPU + CPU_REPEAT_AGAIN), () => {
+                // Before the budget is spent it stops where it has changed code.
+                f.if(left, () => leaveHere(Exit.Decode));
+                leaveHere(Exit.Budget);
+              });
               f.set(record, add(record, i32(RECORD_SIZE)));
               goTo(enter, 0);
             });

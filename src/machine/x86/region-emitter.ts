@@ -488,7 +488,9 @@ export class RegionEmitter implements Transfers {
             f.store32(BASE, BASE, CPU + CPU_EXTRA_RETIRED);
             f.brIf(goOn, eqz(load32(BASE, CPU + CPU_REPEAT_AGAIN)));
             f.store64(BASE, add(this.page, i64(instruction.offset)), CPU + CPU_RIP);
-            f.store32(BASE, i32(Exit.Budget), CPU + CPU_LEAVE);
+            // Before the budget is spent it stops where it has changed code.
+            f.store32(BASE, BASE, CPU + CPU_EXIT_RECORD);
+            f.store32(BASE, select(this.left, i32(Exit.Decode), i32(Exit.Budget)), CPU + CPU_LEAVE);
             f.return(LEFT_COMPILED_CODE, this.left);
           });
         }

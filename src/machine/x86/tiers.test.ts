@@ -1,7 +1,9 @@
 /** Where the tiers once differed, found by running random programs through both tiers: `test/fuzz/differential`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { RAX, RBX, RCX, RSI } from './registers.ts';
+import { CPU_RIP } from '../layout.ts';
+import { PAGE_SIZE } from '../memory.ts';
+import { RAX, RBX, RCX, RDI, RSI, RSP } from './registers.ts';
 import { PAGE_RW, TestMachine } from './testing/machine.ts';
 
 const CODE = 0x400000;
@@ -44,4 +46,66 @@ test('where two streams of instructions meet, each keeps what it has changed', a
     outcomes.push(seen);
   }
   assert.equal(outcomes[1], outcomes[0]);
+});
+
+test('a return to any address that is not canonical is a fault, also to one that means something to the engine', async () => {
+  for (const kind of KINDS) {
+    const m = await TestMachine.create(kind);
+    m.mapNew(CODE, PAGE_RW);
+    m.mapNew(DATA, PAGE_RW);
+    // push rax · ret
+    m.code(CODE, '50 c3');
+    for (let i = 0; i < 6; i++) {
+      m.cpu.setRegNumber(RSP, DATA + 0x800);
+      // Now and then to address 16, which is not mapped: a fault of another kind comes in between.
+      m.cpu.setReg(RAX, i % 3 === 0 ? 16 : 0, i % 3 === 0 ? 0 : 0x80000000 | 0);
+      const before = m.cpu.retired;
+      assert.equal(m.run(CODE).vector, i % 3 === 0 ? 14 : 13, kind);
+      assert.equal(m.cpu.retired - before, 2, kind);
+      assert.equal(m.cpu.high(CPU_RIP) >>> 0, i % 3 === 0 ? 0 : 0x80000000, kind);
+    }
+  }
+});
+
+test('a page is not accessed before an instruction of it is executed', async () => {
+  for (const kind of KINDS) {
+    const m = await TestMachine.create(kind);
+    m.mapNew(CODE, PAGE_RW, 2);
+    m.code(CODE, 'e9 fb 0f 00 00');
+    m.code(CODE + PAGE_SIZE, '90 cc');
+    m.run(CODE);
+    for (let i = 0; i < 3; i++) {
+      m.map(CODE + PAGE_SIZE, m.physical(CODE + PAGE_SIZE) / PAGE_SIZE, PAGE_RW);
+      assert.deepEqual(m.run(CODE, 1), { exit: 'budget' });
+      assert.equal(m.used(CODE + PAGE_SIZE), '', kind);
+    }
+  }
+});
+
+test('a repeated store that changes its own instruction stops there, however it is cut', async () => {
+  // rep stosb, from behind itself downwards: it becomes PAUSE; and upwards, in pieces of a page, onto a rep stosb further on.
+  const programs = [
+    { code: 'fd f3 aa fc cc cc cc', to: CODE + 4, count: 9 },
+    { code: 'f3 aa cc', to: CODE + 0x1e, count: 0x60 },
+    { code: 'f3 48 ab cc', to: CODE - 0x100, count: 0x60 },
+  ];
+  for (const { code, to, count } of programs) {
+    const outcomes = new Set<string>();
+    for (const [kind, budget] of [
+      ...KINDS.map((kind) => [kind, 10_000] as const),
+      ['interpreter', 1] as const,
+    ]) {
+      const m = await TestMachine.create(kind);
+      m.mapNew(CODE - PAGE_SIZE, PAGE_RW, 3);
+      const at = to === CODE + 0x1e ? CODE + 0x50 : CODE;
+      m.code(at, code);
+      m.cpu.setReg(RAX, 0x90909090 | 0, 0x90909090 | 0);
+      m.cpu.setRegNumber(RCX, count);
+      m.cpu.setRegNumber(RDI, to);
+      let ending = m.run(at, budget);
+      while (ending.exit === 'budget') ending = m.run(m.cpu.rip, budget);
+      outcomes.add(`${JSON.stringify(ending)} ${m.state()} ${m.bytes(CODE - PAGE_SIZE, 2 * PAGE_SIZE)}`);
+    }
+    assert.equal(outcomes.size, 1, code);
+  }
 });

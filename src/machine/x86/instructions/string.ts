@@ -29,7 +29,7 @@ import {
   wrap,
 } from '../../../wasm/expression.ts';
 import type { Local } from '../../../wasm/function.ts';
-import { CPU_EXTRA_RETIRED, SCRATCH_LIMIT } from '../../layout.ts';
+import { CPU_CODE_CHANGED, CPU_EXTRA_RETIRED } from '../../layout.ts';
 import type { InstructionSet } from '../definition.ts';
 import { callSupport, type Emitter, type Semantics } from '../emitter.ts';
 import { FLAG_DF, RAX, RCX, RDI, RSI } from '../registers.ts';
@@ -59,6 +59,7 @@ interface StringOperation {
   once(c: Emitter, step: Local): void;
   /** Sets flags that decide whether REPE / REPNE goes on. */
   readonly compares: boolean;
+  readonly stores: boolean;
   /** Moves up to `most` (i32) elements at once; leaves how many it did, 0 for none, in `moved`. */
   bulk?(c: Emitter, most: Local, moved: Local): void;
 }
@@ -99,6 +100,8 @@ function repeatable(operation: StringOperation): Semantics {
         f.set(count, sub(count, i64(1)));
         setPointer(c, RCX, count);
         f.set(done, add(done, i32(1)));
+        // The instruction itself may be another one now.
+        if (operation.stores) f.brIf(end, c.state32(CPU_CODE_CHANGED));
         if (operation.compares) {
           const goesOn = c.shape.repeat === 0xf3 ? c.zeroFlag() : eqz(c.zeroFlag());
           f.if(eqz(goesOn), () => {
@@ -118,9 +121,10 @@ function repeatable(operation: StringOperation): Semantics {
 function elementsInPage(c: Emitter, host: Expression): Expression {
   return shrU(sub(i32(4096), and(host, i32(4095))), i32(Math.log2(c.size)));
 }
-/** The page may hold decoded code in other lines than the first, which alone was looked at. */
-function noteCode(c: Emitter, host: Expression, bytes: Expression): void {
-  c.f.run(callSupport(c.support, 'noteCode', host, bytes), 0);
+/** Elements of `bytes` at a host address that may be stored at once: not those in lines that hold decoded code. */
+function withoutCode(c: Emitter, host: Expression, elements: Local): Local {
+  const shift = i32(Math.log2(c.size));
+  return c.f.let(shrU(callSupport(c.support, 'bytesBeforeCode', host, shl(elements, shift)), shift));
 }
 function least(f: Emitter['f'], a: Local, b: Expression): Local {
   const other = f.let(b);
@@ -129,6 +133,7 @@ function least(f: Emitter['f'], a: Local, b: Expression): Local {
 
 const move: StringOperation = {
   compares: false,
+  stores: true,
   once(c, step) {
     const value = c.loadLinear(sourceAddress(c), c.size);
     c.storeLinear(targetAddress(c), value, c.size);
@@ -139,13 +144,13 @@ const move: StringOperation = {
     const { f } = c;
     const from = c.translate(sourceAddress(c), 1, false);
     const to = c.translate(targetAddress(c), 1, true);
-    const elements = least(f, least(f, most, elementsInPage(c, from)), elementsInPage(c, to));
+    const here = least(f, least(f, most, elementsInPage(c, from)), elementsInPage(c, to));
+    const elements = withoutCode(c, to, here);
     const bytes = f.let(shl(elements, i32(Math.log2(c.size))));
-    // An overlap that runs forward repeats a pattern: element by element then. A bounce buffer means code: likewise.
+    // An overlap that runs forward repeats a pattern: element by element then.
     const apart = geU(sub(to, from), bytes);
-    f.if(and(and(apart, geU(to, i32(SCRATCH_LIMIT))), nez(elements)), () => {
+    f.if(and(apart, nez(elements)), () => {
       f.memoryCopy(to, from, bytes);
-      noteCode(c, to, bytes);
       advance(c, RSI, extendU(bytes));
       advance(c, RDI, extendU(bytes));
       f.set(moved, elements);
@@ -155,6 +160,7 @@ const move: StringOperation = {
 
 const store: StringOperation = {
   compares: false,
+  stores: true,
   once(c, step) {
     c.storeLinear(targetAddress(c), c.gpr(RAX), c.size);
     advance(c, RDI, step);
@@ -162,7 +168,7 @@ const store: StringOperation = {
   bulk(c, most, moved) {
     const { f } = c;
     const to = c.translate(targetAddress(c), 1, true);
-    const elements = least(f, most, elementsInPage(c, to));
+    const elements = withoutCode(c, to, least(f, most, elementsInPage(c, to)));
     const bytes = f.let(shl(elements, i32(Math.log2(c.size))));
     // memory.fill repeats one byte: fine if all bytes of the element are alike.
     const value = f.let(c.gpr(RAX));
@@ -172,9 +178,8 @@ const store: StringOperation = {
         ? mul(extendU(low), i64Halves(0x01010101, 0x01010101))
         : mul(low, i32(c.size === 1 ? 1 : c.size === 2 ? 0x101 : 0x1010101));
     const alike = eqz(ne(value, spread));
-    f.if(and(and(alike, geU(to, i32(SCRATCH_LIMIT))), nez(elements)), () => {
+    f.if(and(alike, nez(elements)), () => {
       f.memoryFill(to, low, bytes);
-      noteCode(c, to, bytes);
       advance(c, RDI, extendU(bytes));
       f.set(moved, elements);
     });
@@ -183,6 +188,7 @@ const store: StringOperation = {
 
 const load: StringOperation = {
   compares: false,
+  stores: false,
   once(c, step) {
     c.setGpr(RAX, c.loadLinear(sourceAddress(c), c.size));
     advance(c, RSI, step);
@@ -191,6 +197,7 @@ const load: StringOperation = {
 
 const scan: StringOperation = {
   compares: true,
+  stores: false,
   once(c, step) {
     const value = c.loadLinear(targetAddress(c), c.size);
     subtraction.compute(c, c.f.let(c.gpr(RAX)), value).flags();
@@ -200,6 +207,7 @@ const scan: StringOperation = {
 
 const compare: StringOperation = {
   compares: true,
+  stores: false,
   once(c, step) {
     const first = c.loadLinear(sourceAddress(c), c.size);
     const second = c.loadLinear(targetAddress(c), c.size);
