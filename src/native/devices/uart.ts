@@ -1,6 +1,7 @@
 /**
  * A 16550A serial port at 0x3f8, IRQ 4: the console. Bytes leave at once, and come as fast as the guest takes them; the line's
- * speed and format are kept and mean nothing.
+ * speed and format are kept and mean nothing. Whoever types waits for RTS, once the guest has shown that it knows of it: what
+ * is typed ahead is not lost to a driver that clears the FIFO while it probes.
  *
  *     3f8  data, or the divisor's low byte      3fc  modem control
  *     3f9  interrupt enable, or its high byte   3fd  line status
@@ -24,6 +25,7 @@ const IIR_FIFO = 0xc0;
 const FCR_ENABLE = 0x01;
 const FCR_CLEAR_RECEIVED = 0x02;
 const LCR_DIVISOR = 0x80;
+const MCR_RTS = 0x02;
 const MCR_OUT2 = 0x08;
 const MCR_LOOP = 0x10;
 const MCR_MASK = 0x1f;
@@ -73,6 +75,8 @@ export class SerialPort implements PortDevice {
   private fifo = 0;
   private lineControl = 0;
   private modemControl = 0;
+  /** The guest has written to modem control: from then on RTS says whether it wants to be sent anything. */
+  private usesModemControl = false;
   private divisor = 1;
   private scratch = 0;
 
@@ -155,6 +159,8 @@ export class SerialPort implements PortDevice {
         break;
       case 4:
         this.modemControl = value & MCR_MASK;
+        this.usesModemControl = true;
+        this.receive();
         break;
       case 7:
         this.scratch = value;
@@ -229,9 +235,10 @@ export class SerialPort implements PortDevice {
     return value;
   }
 
-  /** Moves what has been typed into the FIFO, as far as there is room. */
+  /** Moves what has been typed into the FIFO, as far as there is room; without RTS it stays with whoever types. */
   private receive(): void {
-    this.received = Math.min(this.waiting, this.depth);
+    const ready = !this.usesModemControl || (this.modemControl & MCR_RTS) !== 0;
+    this.received = ready ? Math.min(this.waiting, this.depth) : 0;
     this.update();
   }
 
