@@ -159,6 +159,11 @@ describe('ringone run', () => {
     assert.match(readFileSync(file, 'utf8'), /^\w+;put_\[k\] \d+$/m);
   });
 
+  it('prints --inspect on stderr', async () => {
+    const { stderr } = await tiny('halt\n', '--inspect', 'put');
+    assert.match(stderr, /^\w{16} <put\+0x0>: frame 0x\w+, 64-bit[\s\S]*mov/m);
+  });
+
   it('prints --trace on stderr', async () => {
     const { stderr } = await tiny('halt\n', '--trace', 'hypercalls');
     assert.match(stderr, /^trace: d1v0 event_channel_op\(EVTCHNOP_send, /m);

@@ -63,6 +63,10 @@ function program(finish: (status: number) => void): Command {
       "a System.map, or an executable's symbols, for --profile; may be given several times",
       (file: string, files: readonly string[] = []) => [...files, file],
     )
+    .option(
+      '--inspect <PLACES>',
+      'print what the engine made of the code at addresses or symbols: at the end, and at SIGUSR2',
+    )
     .option('--trace <LIST>', 'print what happens: hypercalls,traps,events,page-tables or all')
     .addHelpText(
       'after',

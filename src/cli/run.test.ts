@@ -71,6 +71,9 @@ class FakeDomain implements Domain {
     this.input.close();
     this.settle(exit);
   }
+  inspect(place: string): string[] {
+    return [`${place}: a report`, this.destroyed ? 'too late' : 'in time'];
+  }
   pause(): void {}
   unpause(): void {}
   destroy(): void {
@@ -146,8 +149,9 @@ class Fixture {
         host.options = hostOptions;
         return Promise.resolve(host);
       },
-      onSignal: (_, then) => {
-        this.signal = then;
+      onSignal: (signals, then) => {
+        const before = this.signal;
+        this.signal = (signal) => (signals.includes(signal) ? then(signal) : before(signal));
         return () => {};
       },
       seconds: () => 1.5,
@@ -433,6 +437,29 @@ describe('the guest of ringone run', () => {
       const fixture = new Fixture(powerOff);
       await assert.rejects(fixture.run(['tiny'], options), UsageError);
       assert.equal(fixture.host.domains.length, 0);
+    }
+  });
+
+  it('reports on the places of --inspect while the guest is still there', async () => {
+    const fixture = new Fixture(powerOff);
+    const { stderr, host } = await fixture.run(['tiny'], { inspect: 'rip,memcpy+0x10' });
+    assert.equal(stderr, 'rip: a report\nin time\n\nmemcpy+0x10: a report\nin time\n\n');
+    assert.equal(host.options!.inspects, true);
+  });
+
+  it('reports on them at SIGUSR2, and the guest goes on', async () => {
+    const fixture = new Fixture((domain) => {
+      fixture.signal('SIGUSR2');
+      setTimeout(() => domain.end({ reason: 'poweroff' }), 50);
+    });
+    const { status, stderr } = await fixture.run(['tiny'], { inspect: 'rip' });
+    assert.equal(status, 0);
+    assert.equal(stderr, 'rip: a report\nin time\n\n'.repeat(2));
+  });
+
+  it('refuses an empty place', async () => {
+    for (const inspect of ['', 'a,,b', ',']) {
+      await assert.rejects(new Fixture(powerOff).run(['tiny'], { inspect }), UsageError);
     }
   });
 

@@ -23,6 +23,7 @@ import { crashText } from '../toolstack/crash-text.ts';
 import { loadDisassembler } from './disassemble.ts';
 import { ExitStatus, fileError, UsageError } from './errors.ts';
 import { type ConfigOptions, findGuest, type Guest } from './guest-files.ts';
+import { INSPECT_SIGNAL, inspect, placesIn } from './inspect.ts';
 import { type ProfileCommandOptions, profileOptions, writeProfile } from './profile.ts';
 import { type Input, pump, Terminal } from './terminal.ts';
 
@@ -35,6 +36,7 @@ export interface RunOptions extends ConfigOptions, ProfileCommandOptions {
   /** False: `--no-reboot`. */
   readonly reboot?: boolean | undefined;
   readonly stats?: string | undefined;
+  readonly inspect?: string | undefined;
   readonly trace?: string | undefined;
 }
 
@@ -92,6 +94,7 @@ export async function run(
   const engine = oneOf('--engine', options.engine ?? ENGINES[0], ENGINES);
   const kinds = options.trace === undefined ? [] : traceKinds(options.trace);
   const timeoutSeconds = options.timeout === undefined ? undefined : positive('--timeout', options.timeout);
+  const places = options.inspect === undefined ? [] : placesIn(options.inspect);
   const profile = await profileOptions(options);
   const guest = await findGuest(words, options);
   const { stderr, createHost } = surroundings;
@@ -102,10 +105,12 @@ export async function run(
     engine,
     ...(kinds.length > 0 && { trace: { kinds, onLine } }),
     ...(profile !== undefined && { profile }),
+    ...(places.length > 0 && { inspects: true }),
   });
   const repeatable = clock === 'virtual' && surroundings.stdin.isTTY !== true;
   const typedAhead = repeatable ? await readTypedAhead(surroundings.stdin) : undefined;
   const session = new Session(host, { ...guest, abi }, options.reboot !== false, surroundings, typedAhead);
+  session.places = places;
   try {
     return await session.run(timeoutSeconds);
   } finally {
@@ -149,6 +154,10 @@ class Session {
   private firstOutputSeconds: number | undefined;
   /** The guest's last output did not end its line. */
   private midLine = false;
+
+  /** What is to be reported on when the guest ends, or when INSPECT_SIGNAL asks for it. */
+  places: readonly string[] = [];
+  private stopInspecting = () => {};
 
   /** Input that enters before the guest's first instruction; then nothing is read. */
   private readonly typedAhead: Uint8Array | undefined;
@@ -214,6 +223,10 @@ class Session {
       await writer.ready;
       void writer.write(this.typedAhead).catch(() => {});
     }
+    const { onSignal, stderr } = this.surroundings;
+    if (this.places.length > 0) {
+      this.stopInspecting = onSignal([INSPECT_SIGNAL], () => void inspect(this.places, domain, stderr));
+    }
     const outputs = this.joinOutputs(domain);
     const running = this.host.run();
     const failed = running.then(() => new Promise<never>(() => {}));
@@ -242,6 +255,8 @@ class Session {
   }
 
   private async finish(domain: Domain, outputs: Promise<unknown>, running: Promise<void>): Promise<void> {
+    this.stopInspecting();
+    await inspect(this.places, domain, this.surroundings.stderr);
     domain.destroy();
     this.host.stop();
     await running;

@@ -5,6 +5,7 @@
 import type { CrashReport } from '../hypervisor/crash-report.ts';
 import type { ShutdownReason } from '../hypervisor/domain.ts';
 import type { EngineKind } from '../machine/x86/engine.ts';
+import type { Disassembler } from './crash-text.ts';
 import type { SymbolTable } from './images/index.ts';
 
 export { PROFILE_FORMATS, type ProfileFormat } from './profile/formats.ts';
@@ -51,6 +52,8 @@ export interface HostOptions {
   readonly trace?: TraceOptions;
   /** Samples what the guests execute: see `Host.profile`. */
   readonly profile?: ProfileOptions;
+  /** Notes in compiled code for `Domain.inspect`; they cost memory. */
+  readonly inspects?: boolean;
   /** Milliseconds since 1970 that a domain's wall clock shows at the host's start; by default now, or 2024-01-01 if the clock is virtual. */
   readonly wallClockMs?: number;
 }
@@ -110,6 +113,13 @@ export interface Domain {
   readonly exited: Promise<DomainExit>;
   /** Names for addresses of the kernel; none if it is stripped. */
   readonly symbols: SymbolTable;
+  /**
+   * What the engine holds for an address of the guest, in the address space that it has loaded: decoded code with counters, beside the
+   * WebAssembly that it was compiled to. `place` is a hexadecimal address, a symbol of the kernel with or without an
+   * offset (`memcpy+0x10`), or `rip`. Lines of text; a single one if there is nothing to show. The host should have been made with
+   * `inspects`.
+   */
+  inspect(place: string, disassemble?: Disassembler): string[];
   /** Nested: as many `unpause` calls let it run again. */
   pause(): void;
   unpause(): void;

@@ -7,6 +7,7 @@ import type { DomainExit as HypervisorExit } from '../hypervisor/domain.ts';
 import { Host as Hypervisor } from '../hypervisor/host.ts';
 import { MachineMemory } from '../machine/memory.ts';
 import { Engine, type EngineCounts } from '../machine/x86/engine.ts';
+import type { Inspector } from '../machine/x86/inspection.ts';
 import type { HypercallTable } from '../xen/hypercalls/dispatch.ts';
 import { VIRTUAL_EPOCH_SECONDS } from '../xen/time.ts';
 import type {
@@ -22,6 +23,7 @@ import type {
 } from './api.ts';
 import { DEFAULT_MEMORY_MIB, DEFAULT_NAME } from './config/index.ts';
 import { InputStream, OutputStream } from './console/streams.ts';
+import type { Disassembler } from './crash-text.ts';
 import {
   type KernelImage,
   loadKernelImage,
@@ -29,6 +31,7 @@ import {
   type NativeImage,
   type SymbolTable,
 } from './images/index.ts';
+import { inspectDomain } from './inspect.ts';
 import { type Launched, launch } from './launch.ts';
 import { launchNative } from './launch-native.ts';
 import { formatProfile, type KnownImage, type Profiler, profilerOf } from './profile/index.ts';
@@ -73,7 +76,8 @@ export class Host {
     });
     const virtual = options.clock === 'virtual';
     const clock: Clock = virtual ? new VirtualClock() : new HostClock(eventLoop.monotonicNs);
-    const engine = await Engine.create(memory, { kind: options.engine ?? 'auto' });
+    const { engine: kind = 'auto', inspects = false } = options;
+    const engine = await Engine.create(memory, { kind, annotates: inspects });
     const hypervisor = new Hypervisor({ memory, processor: engine, clock, surroundings: eventLoop });
     if (options.trace !== undefined) trace(hypervisor, options.trace);
     const wallClockMs = options.wallClockMs ?? (virtual ? VIRTUAL_EPOCH_SECONDS * 1000 : Date.now());
@@ -93,7 +97,7 @@ export class Host {
     const common = { name, ramdisk, memoryMib, wallClockMs, commandLine: options.commandLine ?? '' };
     if (options.abi === 'native') {
       const kernel = await this.image(this.nativeImages, loadNativeImage, options);
-      return new Guest(hypervisor, kernel.symbols, (ends) =>
+      return new Guest(hypervisor, this.engine.inspector, kernel.symbols, (ends) =>
         this.watched(launchNative(hypervisor, { ...common, ...ends, kernel }), kernel),
       );
     }
@@ -104,7 +108,7 @@ export class Host {
       maxMemoryMib: options.maxMemoryMib ?? memoryMib,
       hypercalls: this.hypercalls,
     };
-    return new Guest(hypervisor, kernel.symbols, (ends) =>
+    return new Guest(hypervisor, this.engine.inspector, kernel.symbols, (ends) =>
       this.watched(launch(hypervisor, store, { ...common, ...rest, ...ends, kernel }), kernel),
     );
   }
@@ -201,8 +205,14 @@ class Guest implements Domain {
   readonly exited: Promise<DomainExit>;
   readonly symbols: SymbolTable;
   private readonly launched: Launched;
+  private readonly inspector: Inspector;
 
-  constructor(hypervisor: Hypervisor, symbols: SymbolTable, launchWith: (ends: ConsoleEvents) => Launched) {
+  constructor(
+    hypervisor: Hypervisor,
+    inspector: Inspector,
+    symbols: SymbolTable,
+    launchWith: (ends: ConsoleEvents) => Launched,
+  ) {
     const enter = (action: () => void) => hypervisor.enterInput(action);
     // Under a virtual clock the guest must not feel how fast it is read, or two runs would differ.
     const { virtual } = hypervisor.clock;
@@ -219,6 +229,7 @@ class Guest implements Domain {
     });
     const { domain, console } = launched;
     this.launched = launched;
+    this.inspector = inspector;
     this.id = domain.id;
     this.name = domain.name;
     this.symbols = symbols;
@@ -231,6 +242,10 @@ class Guest implements Domain {
       input.close();
       return exit;
     });
+  }
+
+  inspect(place: string, disassemble?: Disassembler): string[] {
+    return inspectDomain(this.launched.domain, this.inspector, this.symbols, place, disassemble);
   }
 
   pause(): void {

@@ -100,6 +100,11 @@ export class CodeCache {
     return page;
   }
 
+  /** The code page of a frame, if it has been decoded. */
+  known(mfn: Mfn, long: boolean): CodePage | undefined {
+    return this.pages.get(mfn * 2 + (long ? 1 : 0));
+  }
+
   /** The page whose table lies at an address. */
   pageOfTable(table: HostAddress): CodePage | undefined {
     return this.byTable.get(table);

@@ -5,6 +5,7 @@
  * them. So the regions of several small modules can be put into one large one without compiling them again, which
  * matters: a call within a module costs a few nanoseconds, one from module to module many times as much.
  */
+import type { Signatures } from '../../wasm/disassemble.ts';
 import { I32 } from '../../wasm/expression.ts';
 import { FunctionBuilder, type FunctionReference } from '../../wasm/function.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
@@ -17,7 +18,7 @@ import { type Linkage, RegionEmitter } from './region-emitter.ts';
 import { type exportedSignatures, importSupport } from './support-imports.ts';
 import type { VariantTable } from './variants.ts';
 
-type Signatures = ReturnType<typeof exportedSignatures>;
+type SupportSignatures = ReturnType<typeof exportedSignatures>;
 
 /** The same in every module; `assemble` sees to it. */
 const LINKAGE: Linkage = {
@@ -37,14 +38,30 @@ export interface CompiledRegion {
   /** Guest instructions. */
   readonly instructions: number;
   readonly body: Uint8Array;
+  readonly long: boolean;
+  /** Which instruction the code belongs to, in the order of the code, if the compiler annotates. */
+  readonly notes: readonly CodeNote[] | undefined;
+}
+
+/** From `at` on, in bytes of code, the function's code is that of the instruction at an offset of the page. */
+export interface CodeNote {
+  readonly at: number;
+  readonly offset: number;
 }
 
 export class Compiler {
   private readonly memory: MachineMemory;
   private readonly builder: RegionBuilder;
   private readonly imports: NumberedImports;
+  /** Whether compiled regions get notes: they cost memory, and only who reads the code wants them. */
+  annotates = false;
 
-  constructor(memory: MachineMemory, codeCache: CodeCache, variants: VariantTable, signatures: Signatures) {
+  constructor(
+    memory: MachineMemory,
+    codeCache: CodeCache,
+    variants: VariantTable,
+    signatures: SupportSignatures,
+  ) {
     this.memory = memory;
     this.imports = new NumberedImports(signatures);
     const support = importSupport(new ModuleBuilder(1), signatures);
@@ -61,9 +78,24 @@ export class Compiler {
     const region = this.region(page, offset);
     if (region === undefined) return undefined;
     const f = new FunctionBuilder(0, REGION_PARAMETERS, REGION_RESULTS);
-    new RegionEmitter(f, this.memory, this.imports.functions, LINKAGE, region, long).emit();
-    return { page, offset, instructions: region.instructions, body: f.finish() };
+    const emitter = new RegionEmitter(f, this.memory, this.imports.functions, LINKAGE, region, long);
+    const notes: CodeNote[] | undefined = this.annotates ? [] : undefined;
+    if (notes !== undefined) emitter.onInstruction = ({ offset: of }, at) => notes.push({ at, offset: of });
+    emitter.emit();
+    return { page, offset, instructions: region.instructions, body: f.finish(), long, notes };
   }
+
+  /** What the code of compiled functions calls, for those who read it. */
+  readonly calls: Signatures = {
+    function: (index) =>
+      index < OWN_IMPORTS
+        ? { name: 'settle', operands: 1, results: 1 }
+        : this.imports.describe(index - OWN_IMPORTS),
+    type: (index) =>
+      index === LINKAGE.regionType
+        ? { operands: REGION_PARAMETERS.length, results: REGION_RESULTS.length }
+        : { operands: 1, results: 1 },
+  };
 
   /** A module that puts each region's function into the table of compiled functions, at the place given for it. */
   assemble(regions: readonly CompiledRegion[], places: readonly number[]): Uint8Array<ArrayBuffer> {
@@ -83,11 +115,11 @@ export class Compiler {
 
 /** Support functions, numbered in the order in which compiled code first called them. */
 class NumberedImports {
-  private readonly signatures: Signatures;
+  private readonly signatures: SupportSignatures;
   private readonly order: string[] = [];
   readonly functions: SupportFunctions;
 
-  constructor(signatures: Signatures) {
+  constructor(signatures: SupportSignatures) {
     this.signatures = signatures;
     const known: Record<string, FunctionReference> = {};
     this.functions = new Proxy(known, {
@@ -98,10 +130,16 @@ class NumberedImports {
     });
   }
 
-  private signature(name: string): Signatures[number] {
+  private signature(name: string): SupportSignatures[number] {
     const found = this.signatures.find((candidate) => candidate.name === name);
     if (found === undefined) throw new Error(`no support function ${name}`);
     return found;
+  }
+
+  describe(number: number): { name: string; operands: number; results: number } {
+    const name = this.order[number]!;
+    const { parameters, results } = this.signature(name);
+    return { name, operands: parameters.length, results: results.length };
   }
 
   /** Imports those that were called so far, in their order. */

@@ -8,6 +8,7 @@
  * Reading order of this folder: registers, flags, definition, instructions/, emitter, interpreter-emitter, variants,
  * decoder, record, code-cache, interpreter, tlb-banks, engine.
  */
+import type { Signatures } from '../../wasm/disassemble.ts';
 import {
   CPU,
   CPU_BUDGET,
@@ -39,6 +40,7 @@ import { Decoder } from './decoder.ts';
 import { buildDispatcher } from './dispatcher.ts';
 import { Exit } from './exits.ts';
 import type { Translator } from './guest-memory.ts';
+import { Inspector } from './inspection.ts';
 import { InstructionView } from './instruction-view.ts';
 import { instructionSet } from './instructions/index.ts';
 import { buildInterpreter } from './interpreter.ts';
@@ -80,6 +82,8 @@ type Execute = (record: number, budget: number) => number;
 export interface EngineOptions {
   readonly kind?: EngineKind;
   readonly hooks?: SystemHooks;
+  /** Compiled code gets notes for `inspector`; they cost memory. */
+  readonly annotates?: boolean;
   /** How often a run begins at a record before it is compiled; without it, what suits the kind. For tests. */
   readonly heatLimit?: number;
   /** Milliseconds by which hot code waits for more of it; without it, the host's. For tests. */
@@ -137,6 +141,8 @@ export class Engine implements Translator, FollowingPage {
   private granted = 0;
   /** What compiles hot code; undefined for the interpreter alone. */
   tier: CompilerTier | undefined;
+  /** Shows what is held for an address of the guest. */
+  inspector!: Inspector;
   private readonly kind: EngineKind;
   /** Instructions that `executeSystem` retired. */
   private systemRetired = 0;
@@ -212,14 +218,18 @@ export class Engine implements Translator, FollowingPage {
       engine: { ...imports.engine, handlers, regions, settle },
     } as WebAssembly.Imports;
     engine = new Engine(memory, options, linked, variants, decoder, run as Execute);
+    let calls: Signatures | undefined;
     if (kind !== 'interpreter') {
       const { codeCache } = engine;
       const compiler = new Compiler(memory, codeCache, variants, signatures);
+      compiler.annotates = options.annotates === true;
+      calls = compiler.calls;
       engine.tier = new CompilerTier(memory, codeCache, compiler, compiledImports, regions, {
         synchronous: kind === 'compiler',
         now: options.now ?? (() => performance.now()),
       });
     }
+    engine.inspector = new Inspector(memory, engine.codeCache, variants, engine.tier, calls);
     return engine;
   }
 

@@ -132,6 +132,8 @@ export class RegionEmitter implements Transfers {
   private instruction!: Instruction;
   /** Number of the instruction in its block. */
   private number = 0;
+  /** Called with each instruction, and with the length of the code before it. */
+  onInstruction: ((instruction: Instruction, codeLength: number) => void) | undefined;
 
   constructor(
     f: FunctionBuilder,
@@ -265,6 +267,7 @@ export class RegionEmitter implements Transfers {
     for (const [number, instruction] of block.instructions.entries()) {
       this.number = number;
       this.instruction = instruction;
+      this.onInstruction?.(instruction, f.codeLength);
       if (instruction.outlined) this.callHandler();
       else this.c.instruction(instruction);
     }

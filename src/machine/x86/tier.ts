@@ -10,7 +10,7 @@
  * A region lives as long as the decoded page that it came from. When there are too many functions everything decoded is
  * dropped, and what is still hot comes back.
  */
-import { CODE_FUNCTIONS, HEAT_HANDLER, HEAT_SHIFT } from '../layout.ts';
+import { CODE_FUNCTIONS, HEAT_HANDLER, HEAT_MISSES, HEAT_SHIFT } from '../layout.ts';
 import type { HostAddress, MachineMemory } from '../memory.ts';
 import type { CodeCache, CodePage } from './code-cache.ts';
 import type { CompiledRegion, Compiler } from './compiler.ts';
@@ -41,6 +41,19 @@ interface Resident {
   /** Of its page: when it was compiled. */
   readonly version: number;
   readonly place: number;
+}
+
+/** A compiled function, as it stands in the table. */
+export interface CompiledFunction {
+  readonly region: CompiledRegion;
+  /** Its place in the table. */
+  readonly place: number;
+  /** How often it was left because the TLB did not know an address. */
+  readonly misses: number;
+  /** How often its module was merged; undefined while that is going on, and where modules are not merged. */
+  readonly level: number | undefined;
+  /** Functions in its module; 0 if the level is undefined. */
+  readonly together: number;
 }
 
 /** What was done so far, all counts from the start on. */
@@ -241,6 +254,28 @@ export class CompilerTier {
     this.handOver(residents, () => this.keep(residents, Math.min(level + 1, LAST_LEVEL)));
     this.stats.merged += residents.length;
     this.stats.milliseconds += this.now() - started;
+  }
+
+  /** The compiled functions that begin in a page, for those who want to look at them. */
+  functionsOf(page: CodePage): CompiledFunction[] {
+    const found: CompiledFunction[] = [];
+    for (const [record, { region, version, place }] of this.byRecord) {
+      if (region.page !== page || version !== page.version) continue;
+      const misses = this.memory.view.getUint32(
+        this.memory.heat + (record >>> HEAT_SHIFT) + HEAT_MISSES,
+        true,
+      );
+      found.push({ region, place, misses, ...this.moduleOf(place) });
+    }
+    return found.sort((a, b) => a.region.offset - b.region.offset);
+  }
+
+  private moduleOf(place: number): { level: number | undefined; together: number } {
+    for (const [level, modules] of this.levels.entries()) {
+      const module = modules.find((residents) => residents.some((resident) => resident.place === place));
+      if (module !== undefined) return { level, together: module.length };
+    }
+    return { level: undefined, together: 0 };
   }
 
   private lead(record: HostAddress, slot: HostAddress, number: number): boolean {

@@ -69,7 +69,8 @@ export class TestMachine {
     let engine = engines.get(key);
     if (engine === undefined) {
       const memory = new MachineMemory({ frames: 1024, codeCacheBytes: 4 << 20 });
-      engine = await Engine.create(memory, { kind, ...(heatLimit === undefined ? {} : { heatLimit }) });
+      const limit = heatLimit === undefined ? {} : { heatLimit };
+      engine = await Engine.create(memory, { kind, annotates: true, ...limit });
       engines.set(key, engine);
     }
     engine.memory.fill(0, 0, 1024 * PAGE_SIZE);
