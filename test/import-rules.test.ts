@@ -23,7 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   translator: ['wasm', 'abi'],
   // The guest's side meets the host's in `abi` only.
   guest: ['abi'],
-  toolstack: ['abi', 'xen', 'lguest', 'native', 'hypervisor', 'machine'],
+  toolstack: ['abi', 'xen', 'lguest', 'native', 'hypervisor', 'machine', 'wasm'],
   'index.ts': ['toolstack', 'guest', 'abi', 'xen', 'native', 'hypervisor', 'machine'],
   cli: ['index.ts', 'toolstack', 'guest', 'abi', 'xen', 'lguest', 'native', 'hypervisor', 'machine'],
   web: ['index.ts', 'toolstack', 'guest', 'abi', 'xen', 'lguest', 'native', 'hypervisor', 'machine'],
