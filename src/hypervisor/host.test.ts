@@ -94,6 +94,7 @@ class TestProcessor implements Processor {
   invalidatePage(): void {}
   invalidateAll(): void {}
   noteTableChange(): void {}
+  forgetRoot(): void {}
   invalidateRegion(): void {}
   instructionAtExit(): undefined {}
   countRetired(): void {}

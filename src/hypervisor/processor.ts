@@ -43,8 +43,13 @@ export interface Processor extends Translator {
   invalidateRegion(gva: Gva): void;
   /** Drops every cached translation of every address space. */
   invalidateAll(): void;
-  /** A present page-table entry was changed, cleared or downgraded: address spaces not loaded now are stale. */
-  noteTableChange(): void;
+  /**
+   * A present page-table entry was changed, cleared or downgraded, in `slot` of a level-1 table or, without it, anywhere:
+   * address spaces not loaded now are stale.
+   */
+  noteTableChange(slot?: number): void;
+  /** The table at a machine address is no root any more: what was cached of its address space is good for nothing. */
+  forgetRoot(root: Maddr): void;
   /** The instruction that the last exit is about; undefined where there is none. */
   instructionAtExit(): InstructionView | undefined;
   /** The active vCPU has retired an instruction that somebody else executed for it. */

@@ -172,8 +172,6 @@ export const ENGINE_FRAMES_BASE = ENGINE + 0x00;
 export const ENGINE_FRAMES = ENGINE + 0x04;
 /** u32: address of the code-line masks, one i64 per frame: bit i = 64-byte line i holds decoded code. */
 export const ENGINE_CODE_LINES = ENGINE + 0x08;
-/** u32: bumped by every page-table change that can make a TLB entry stale. */
-export const ENGINE_TLB_EPOCH = ENGINE + 0x0c;
 /** Up to 64 code frames that stores have touched since the engine last looked: u32 count, then u32 mfn each. */
 export const ENGINE_DIRTY_CODE = ENGINE + 0x10;
 export const DIRTY_CODE_LIMIT = 64;

@@ -71,6 +71,79 @@ test('a table change that is noted is seen when the address space is loaded agai
   assert.deepEqual(m.run(STORE), { exit: 'exception', vector: 14, error: 7, address: DATA });
 });
 
+test('a change to one entry of a table leaves what others cached', async () => {
+  const m = await machine();
+  const slot = (DATA / PAGE_SIZE) % 512;
+  const other = otherRoot(m, 7);
+  const reload = (): void => {
+    m.engine.loadRoot(other * PAGE_SIZE);
+    m.engine.loadRoot(m.root * PAGE_SIZE);
+  };
+  assert.deepEqual(m.run(STORE), INT3);
+  m.memory.write32(m.entry(DATA), m.memory.read32(m.entry(DATA)) & ~2);
+  for (let i = 0; i < 512; i++) if (i !== slot) m.engine.noteTableChange(i);
+  reload();
+  assert.deepEqual(m.run(STORE), INT3, 'nobody said that this entry had changed');
+  m.engine.noteTableChange(slot);
+  reload();
+  assert.equal(m.run(STORE).error, 7);
+});
+
+test('more changes than are remembered one by one are all seen', async () => {
+  const m = await machine();
+  const other = otherRoot(m, 7);
+  assert.deepEqual(m.run(STORE), INT3);
+  m.engine.loadRoot(other * PAGE_SIZE);
+  m.memory.write32(m.entry(DATA), m.memory.read32(m.entry(DATA)) & ~2);
+  m.engine.noteTableChange((DATA / PAGE_SIZE) % 512);
+  for (let i = 0; i < 5000; i++) m.engine.noteTableChange(0);
+  m.engine.loadRoot(m.root * PAGE_SIZE);
+  assert.equal(m.run(STORE).error, 7);
+});
+
+test('a table that ceases to be a root and becomes one again is not taken for its former self', async () => {
+  const m = await machine();
+  const other = otherRoot(m, 7);
+  assert.deepEqual(m.run(STORE), INT3);
+  m.memory.write32(m.entry(DATA), m.memory.read32(m.entry(DATA)) & ~2);
+  m.engine.loadRoot(other * PAGE_SIZE);
+  m.engine.forgetRoot(m.root * PAGE_SIZE);
+  m.engine.loadRoot(m.root * PAGE_SIZE);
+  assert.equal(m.run(STORE).error, 7);
+});
+
+test('a new root knows what the present one has cached of a kernel that they share', async () => {
+  const KERNEL = -0x780000000000;
+  const ACCESSED = 0x20;
+  const m = await machine();
+  m.mapNew(KERNEL, PAGE_RW);
+  m.cpu.setRegNumber(RBX, KERNEL);
+  /** Whether loading a root and then reading the kernel's page needs a walk: only a walk sets the accessed bit. */
+  const walks = (root: number): boolean => {
+    m.engine.loadRoot(m.root * PAGE_SIZE);
+    assert.deepEqual(m.run(LOAD), INT3);
+    m.memory.write32(m.entry(KERNEL), m.memory.read32(m.entry(KERNEL)) & ~ACCESSED);
+    m.engine.loadRoot(root * PAGE_SIZE);
+    assert.deepEqual(m.run(LOAD), INT3);
+    return (m.memory.read32(m.entry(KERNEL)) & ACCESSED) !== 0;
+  };
+  assert.deepEqual(m.run(LOAD), INT3);
+  assert.equal(walks(otherRoot(m, 1)), false);
+
+  const unlike = otherRoot(m, 2);
+  const at = unlike * PAGE_SIZE + (m.entry(KERNEL, 4) % PAGE_SIZE);
+  m.memory.write32(at, m.memory.read32(at) & ~ACCESSED);
+  assert.equal(walks(unlike), true, 'the entry of the new root is to say that it was used');
+
+  const late = otherRoot(m, 3);
+  m.engine.loadRoot(m.root * PAGE_SIZE);
+  m.engine.noteTableChange((m.entry(KERNEL) % PAGE_SIZE) / 8);
+  m.memory.write32(m.entry(KERNEL), m.memory.read32(m.entry(KERNEL)) & ~ACCESSED);
+  m.engine.loadRoot(late * PAGE_SIZE);
+  assert.deepEqual(m.run(LOAD), INT3);
+  assert.notEqual(m.memory.read32(m.entry(KERNEL)) & ACCESSED, 0, 'what changed meanwhile is not passed on');
+});
+
 test('invlpg makes a change visible in the address space that is active', async () => {
   const m = await machine();
   assert.deepEqual(m.run(STORE), INT3);

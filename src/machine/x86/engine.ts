@@ -271,9 +271,17 @@ export class Engine implements Translator, FollowingPage {
     return cr3 + memory.u32[(CPU + CPU_PHYSICAL_BASE) >> 2]! - memory.framesBase;
   }
 
-  /** A present entry was changed, cleared or restricted: banks that are loaded from now on start empty. */
-  noteTableChange(): void {
-    this.banks.noteTableChange();
+  /**
+   * A present entry was changed, cleared or restricted: of a lowest-level table in `slot`, or of any table. Address spaces
+   * that are loaded from now on know nothing that it made stale.
+   */
+  noteTableChange(slot?: number): void {
+    this.banks.noteTableChange(slot);
+  }
+
+  /** A table is no root any more. */
+  forgetRoot(root: Maddr): void {
+    this.banks.forgetRoot(this.rootOf(root));
   }
 
   /** INVLPG in the active address space. */

@@ -51,6 +51,7 @@ export class WindowProcessor implements Processor {
   invalidatePage(): void {}
   invalidateAll(): void {}
   noteTableChange(): void {}
+  forgetRoot(): void {}
   invalidateRegion(): void {}
   instructionAtExit(): undefined {}
   countRetired(): void {}

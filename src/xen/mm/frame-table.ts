@@ -35,8 +35,10 @@ import { NO_TRACE, type UpdateTrace } from './trace.ts';
 export interface TlbControl {
   /** The active vCPU: where the loaded root is read. */
   readonly cpu: { readonly cr3: Maddr };
-  /** A present entry was changed or downgraded: address spaces not loaded now are stale. */
-  noteTableChange(): void;
+  /** A present entry was changed or downgraded, in `slot` of a level-1 table or anywhere: address spaces not loaded now are stale. */
+  noteTableChange(slot?: number): void;
+  /** A table is no root any more. */
+  forgetRoot(root: Maddr): void;
   /** Drops the loaded address space's translation of one page. */
   invalidatePage(gva: Gva): void;
   /** Loads a root; an address space that is stale loses all its translations, global ones included. */
@@ -217,10 +219,16 @@ export class FrameTable {
 
   // -------------------------------------------------------------- cached translations
 
-  /** A present entry was changed or downgraded, or a root ceased to be one. */
-  noteTableChange(): void {
+  /** A present entry was changed or downgraded, in `slot` of a level-1 table or, without it, anywhere. */
+  noteTableChange(slot?: number): void {
     this.epoch++;
-    this.tlb.noteTableChange();
+    this.tlb.noteTableChange(slot);
+  }
+
+  /** A level-4 table ceases to be one: its frame may become another root, for which nothing of this one may be taken. */
+  forgetRoot(mfn: Mfn): void {
+    this.epoch++;
+    this.tlb.forgetRoot(mfn * PAGE_SIZE);
   }
 
   /**
@@ -260,6 +268,11 @@ export class FrameTable {
   /** Index in `words` of an entry of a table. */
   entryWord(table: Mfn, slot: number): number {
     return this.firstWord + table * (PAGE_SIZE / 4) + slot * 2;
+  }
+
+  /** The slot of the entry whose index in `words` is `word`, in its table. */
+  slotAt(word: number): number {
+    return ((word - this.firstWord) >> 1) & (PAGE_SIZE / 8 - 1);
   }
 
   /** Stores an entry without any check; `word` is from `entryWord`. */

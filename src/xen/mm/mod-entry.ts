@@ -54,7 +54,7 @@ export function modL1Entry(
   const oldLow = table.words[word]!;
   const oldHigh = table.words[word + 1]!;
   if ((low & PAGE_PRESENT) === 0) {
-    updateEntry(table, word, oldLow, oldHigh, low, high, preserveAd);
+    updateEntry(table, 1, word, oldLow, oldHigh, low, high, preserveAd);
     putPageFromL1e(table, oldLow, oldHigh);
     return 0;
   }
@@ -62,12 +62,12 @@ export function modL1Entry(
   const newLow = adjustedL1Low(low, high);
   const newHigh = adjustedL1High(low, high);
   if (isSimilar(oldLow, oldHigh, newLow, newHigh)) {
-    updateEntry(table, word, oldLow, oldHigh, newLow, newHigh, preserveAd);
+    updateEntry(table, 1, word, oldLow, oldHigh, newLow, newHigh, preserveAd);
     return 0;
   }
   const error = getPageFromL1e(table, newLow, newHigh, pgDomid);
   if (error !== 0) return error;
-  updateEntry(table, word, oldLow, oldHigh, newLow, newHigh, preserveAd);
+  updateEntry(table, 1, word, oldLow, oldHigh, newLow, newHigh, preserveAd);
   putPageFromL1e(table, oldLow, oldHigh);
   return 0;
 }
@@ -109,14 +109,14 @@ function changeTableEntry(
     if ((low & TABLE_DISALLOW_MASK) !== 0) return -XEN_EINVAL;
     newLow = adjustedTableLow(level, low);
     if (isSimilar(oldLow, oldHigh, newLow, high)) {
-      if (updateEntry(table, word, oldLow, oldHigh, newLow, high, preserveAd)) table.flushLoaded();
+      if (updateEntry(table, level, word, oldLow, oldHigh, newLow, high, preserveAd)) table.flushLoaded();
       return 0;
     }
     const error = getPageFromTableEntry(table, level, newLow, high, mfn, table.owner[mfn]!);
     if (error !== 0) return error;
   }
   // Tables below may be mapped by a linear page table, so Xen flushes where the guest did not ask for it.
-  if (updateEntry(table, word, oldLow, oldHigh, newLow, high, preserveAd)) table.flushLoaded();
+  if (updateEntry(table, level, word, oldLow, oldHigh, newLow, high, preserveAd)) table.flushLoaded();
   putPageFromTableEntry(table, oldLow, oldHigh, mfn);
   return 0;
 }
@@ -129,6 +129,7 @@ function isSimilar(oldLow: number, oldHigh: number, low: number, high: number): 
 /** Stores an entry; true if cached translations may now be too generous. (update_intpte) */
 function updateEntry(
   table: FrameTable,
+  level: number,
   word: number,
   oldLow: number,
   oldHigh: number,
@@ -145,6 +146,6 @@ function updateEntry(
     ((oldLow ^ newLow) & LOW_MFN_MASK) !== 0 ||
     ((oldHigh ^ high) & HIGH_MFN_MASK) !== 0 ||
     (high & ~oldHigh & HIGH_NX) !== 0;
-  if (downgraded) table.noteTableChange();
+  if (downgraded) table.noteTableChange(level === 1 ? table.slotAt(word) : undefined);
   return downgraded;
 }

@@ -247,8 +247,7 @@ function devalidatePage(table: FrameTable, mfn: Mfn, level: number): void {
     return;
   }
   demoteTableEntries(table, mfn, level, ENTRIES_PER_TABLE);
-  // The frame may become another root, for which translations of this one must not be taken.
-  if (level === 4) table.noteTableChange();
+  if (level === 4) table.forgetRoot(mfn);
 }
 
 function promoteL1Table(table: FrameTable, mfn: Mfn): number {

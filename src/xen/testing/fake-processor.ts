@@ -118,6 +118,7 @@ export class FakeProcessor implements Processor {
   countRetired(): void {}
   invalidateAll(): void {}
   noteTableChange(): void {}
+  forgetRoot(): void {}
 }
 
 function word(state: VcpuState, offset: number, value: number): void {

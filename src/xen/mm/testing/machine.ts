@@ -67,6 +67,9 @@ export class TestProcessor implements MachineProcessor {
     this.epoch++;
     this.changes++;
   }
+  forgetRoot(): void {
+    this.noteTableChange();
+  }
   loadRoot(root: Maddr): void {
     this.cpu.set(CPU_CR3, root | 0, 0);
     if (this.epochs.get(root) !== this.epoch) this.banks.set(root, new Map());
