@@ -10,7 +10,7 @@
  * A region lives as long as the decoded page that it came from. When there are too many functions everything decoded is
  * dropped, and what is still hot comes back.
  */
-import { CODE_FUNCTIONS, HEAT_HANDLER, HEAT_MISSES, HEAT_SHIFT } from '../layout.ts';
+import { CODE_FUNCTIONS, HEAT_COUNT, HEAT_HANDLER, HEAT_MISSES, HEAT_SHIFT } from '../layout.ts';
 import type { HostAddress, MachineMemory } from '../memory.ts';
 import type { CodeCache, CodePage } from './code-cache.ts';
 import type { CompiledRegion, Compiler } from './compiler.ts';
@@ -20,6 +20,8 @@ import { PSEUDO_COMPILED, PSEUDO_COUNT, REC_HANDLER } from './record.ts';
 const BATCH = 128;
 /** A request waits about so many milliseconds for others. */
 const PATIENCE_MS = 60;
+/** Unless code has been met again so often. */
+const URGENT = 8_000;
 /** The time is looked at once in so many turns of the engine. */
 const TURNS = 32;
 /** So many modules of one level become one of the next; those of the last level become one of the same. */
@@ -33,6 +35,8 @@ interface Request {
   readonly offset: number;
   readonly version: number;
   readonly long: boolean;
+  /** Of the record, when it was asked for: HEAT_COUNT. */
+  readonly count: number;
 }
 
 /** A compiled region at its place in the table. */
@@ -152,7 +156,9 @@ export class CompilerTier {
     if (this.pending.has(slot)) return;
     this.pending.add(slot);
     if (this.queue.length === 0) this.waitingSince = this.now();
-    this.queue.push({ page, offset, version: page.version, long });
+    const record = this.codeCache.lookup(page, offset);
+    const count = this.memory.view.getUint16(this.memory.heat + (record >>> HEAT_SHIFT) + HEAT_COUNT, true);
+    this.queue.push({ page, offset, version: page.version, long, count });
     this.stats.requested++;
     if (this.synchronous) this.compileQueue();
   }
@@ -160,10 +166,22 @@ export class CompilerTier {
   /** Between two turns of the engine: compiles if there is enough, or if it has waited long enough. */
   poll(): void {
     if (this.queue.length === 0) return;
-    if (this.queue.length < BATCH) {
+    if (this.queue.length < BATCH && !this.isUrgent()) {
       if (++this.turns % TURNS !== 0 || this.now() - this.waitingSince < PATIENCE_MS) return;
     }
     this.compileQueue();
+  }
+
+  /** True if a request has meanwhile been met so often again that it had better not wait for others. */
+  private isUrgent(): boolean {
+    const { view, heat } = this.memory;
+    for (const { page, offset, version, count } of this.queue) {
+      const record = page.version === version ? this.codeCache.lookup(page, offset) : 0;
+      if (record === 0) continue;
+      const now = view.getUint16(heat + (record >>> HEAT_SHIFT) + HEAT_COUNT, true);
+      if (((now - count) & 0xffff) >= URGENT) return true;
+    }
+    return false;
   }
 
   private compileQueue(): void {
