@@ -3,12 +3,12 @@
  * noisy, so compare only figures of one sitting. Reading order: `rows.ts` says what is done, `script.ts` how it is followed,
  * `peers/` who does it, `sitting.ts` in which order, `report/` what becomes of the figures.
  *
- *     npm run bench                                                   everything; about a quarter of an hour
+ *     npm run bench                                                   everything; some twenty minutes
  *     npm run bench -- --rows sha256,fork --peers qemu,v86 --rounds 1
  *     npm run bench -- --write                                        and puts the report into docs/
  */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type DebianKernel, PullError, pullDebian } from '../src/cli/pull.ts';
@@ -18,11 +18,11 @@ import { PEER_NAMES, type PeerName, type Setting } from './peers/peer.ts';
 import { reportText, writeReport } from './report/document.ts';
 import type { Figure, Results } from './results.ts';
 import { BOOT, ROWS, workOf } from './rows.ts';
-import { sit } from './sitting.ts';
+import { sit, weigh } from './sitting.ts';
 import { measureTinyGuest } from './tiny.ts';
 
-/** What can be measured: the rows; a host and a guest before they do anything; the ways into the hypervisor. */
-const PARTS = ['rows', 'tiny', 'paths'] as const;
+/** What can be measured: the rows' times; the memory they take; a host and a guest before they do anything; the ways into the hypervisor. */
+const PARTS = ['rows', 'memory', 'tiny', 'paths'] as const;
 type Part = (typeof PARTS)[number];
 
 const MEMORY_MIB = 512;
@@ -76,14 +76,21 @@ if (options.write) for (const file of await writeReport(results)) say(`wrote ${f
 /** Measures what the options ask for. What cannot be measured is noted, and the rest goes on. */
 async function measure({ rounds, parts, peers, ...options }: Options): Promise<Results> {
   const notes: string[] = [];
+  const load = loadavg()[0]!;
   const engines = ENGINES.filter((engine) => peers.includes(engine));
   const directory = await mkdtemp(join(tmpdir(), 'ringone-bench-'));
   try {
-    const setting = parts.includes('rows') ? await settingOf(options, directory, notes) : undefined;
+    const guests = parts.includes('rows') || parts.includes('memory');
+    const setting = guests ? await settingOf(options, directory, notes) : undefined;
+    const sittingOptions = { peers, rounds, timeoutSeconds: options.timeout };
     const sitting =
-      setting === undefined
+      setting === undefined || !parts.includes('rows')
         ? { peers: [], rows: [], boot: [], notes: [] }
-        : await sit(setting, { peers, rounds, timeoutSeconds: options.timeout });
+        : await sit(setting, sittingOptions);
+    const weighed =
+      setting === undefined || !parts.includes('memory')
+        ? { memory: [], notes: [] }
+        : await weigh(setting, sittingOptions);
     const attempt = async (part: Part, measured: () => Figure[] | Promise<Figure[]>): Promise<Figure[]> => {
       try {
         return parts.includes(part) ? await measured() : [];
@@ -95,12 +102,14 @@ async function measure({ rounds, parts, peers, ...options }: Options): Promise<R
     return {
       date: new Date().toISOString().slice(0, 10),
       machine: `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} of its cores`,
+      load,
       rounds,
       memoryMib: MEMORY_MIB,
       ...sitting,
       tiny: await attempt('tiny', () => measureTinyGuest(engines, rounds, say)),
       paths: await attempt('paths', () => measurePaths(directory, engines, rounds, say)),
-      notes: [...sitting.notes, ...notes],
+      memory: weighed.memory,
+      notes: [...new Set([...notes, ...sitting.notes, ...weighed.notes])],
     };
   } finally {
     await rm(directory, { recursive: true, force: true });
@@ -122,6 +131,7 @@ async function settingOf(
       work: workOf(chosen, quick),
       boot: rows.includes(BOOT),
       memoryMib: MEMORY_MIB,
+      fill: false,
       kernel: pulled.kernel,
       kernelVersion: `Debian's Linux ${pulled.version} (amd64${kernel === 'cloud' ? ', cloud' : ''})`,
       busybox: await readFile(pulled.busybox),

@@ -26,10 +26,14 @@ export interface Results {
   /** ISO 8601, the day alone. */
   readonly date: string;
   readonly machine: string;
+  /** The load average before the first measurement: how busy others kept the machine. */
+  readonly load: number;
   readonly rounds: number;
   readonly memoryMib: number;
   readonly peers: PeerInfo[];
   readonly rows: RowResult[];
+  /** MiB resident beyond the guest's own, by the titles of the rows, in a run whose times do not count. */
+  readonly memory: Figure[];
   /** The boot of ours in its parts, by engine; so the next two. */
   readonly boot: Figure[];
   /** A host and the built-in guest, from nothing to its first words. */

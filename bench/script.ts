@@ -13,8 +13,8 @@ export type Marker =
   | { readonly kind: 'end'; readonly row: string; readonly answer: string };
 
 /**
- * The `/init` of a guest. Before the rows it fills most of its memory once and lets it go, so that no row pays for the host's
- * first touch of a page and resident memory can be compared.
+ * The `/init` of a guest. Before the rows it fills so much of its memory once and lets it go: only when a guest has touched
+ * what it was given can one tell what its host needs beyond that.
  */
 export function guestScript(work: readonly Work[], fillMib: number): string {
   const fill = `dd if=/dev/zero of=/tmp/fill bs=1M count=${fillMib} 2>/dev/null\nrm /tmp/fill`;
@@ -25,7 +25,7 @@ export PATH=/bin BIN=/bin BUSYBOX=/bench/input PROGRAMS=/bench
 mount -t proc proc /proc
 mount -t devtmpfs dev /dev
 mount -t tmpfs -o size=95% tmpfs /tmp
-${work.length > 0 ? fill : ''}
+${fillMib > 0 ? fill : ''}
 ${rowLines(work)}
 poweroff -f
 `;

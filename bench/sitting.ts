@@ -6,7 +6,7 @@ import { MissingPeer, type PeerName, type PreparedPeer, type Setting } from './p
 import { prepareQemu } from './peers/qemu.ts';
 import { prepareRingone } from './peers/ringone.ts';
 import { prepareV86 } from './peers/v86.ts';
-import { differingAnswers, type Figure, type PeerInfo, type RowResult } from './results.ts';
+import { addFigure, differingAnswers, type Figure, type PeerInfo, type RowResult } from './results.ts';
 import { BOOT, BOOT_TITLE } from './rows.ts';
 import { MachineError, timeMachine } from './stopwatch.ts';
 
@@ -18,6 +18,8 @@ const PREPARE: Readonly<Record<PeerName, (setting: Setting) => Promise<PreparedP
   v86: prepareV86,
   native: prepareNative,
 };
+
+const MIB = 2 ** 20;
 
 export interface SittingOptions {
   readonly peers: readonly PeerName[];
@@ -56,7 +58,7 @@ export async function sit(setting: Setting, options: SittingOptions): Promise<Si
   const boot: Figure[] = [];
   for (let round = 1; round <= options.rounds; round++) {
     for (const peer of peers) {
-      setting.say(`round ${round} of ${options.rounds}: ${peer.title}`);
+      setting.say(`${setting.fill ? 'memory' : `round ${round} of ${options.rounds}`}: ${peer.title}`);
       await runOnce(peer, setting, rows, boot, options.timeoutSeconds).catch((error: unknown) => {
         if (!(error instanceof MachineError)) throw error;
         notes.push(`${peer.title} failed in round ${round}: ${error.message}`);
@@ -67,6 +69,28 @@ export async function sit(setting: Setting, options: SittingOptions): Promise<Si
   const measured = peers.filter(({ name }) => rows.some(({ samples }) => samples[name] !== undefined));
   const infos = measured.map(({ name, title, description }) => ({ name, title, description }));
   return { peers: infos, rows, boot, notes };
+}
+
+/**
+ * What each guest's host holds beyond the guest's own memory, row by row: one more run of all peers, with guests that touch
+ * what they were given. Its times do not count.
+ */
+export async function weigh(
+  setting: Setting,
+  options: SittingOptions,
+): Promise<{ memory: Figure[]; notes: string[] }> {
+  const filling: Setting = { ...setting, fill: true, boot: false };
+  const guests = options.peers.filter((name) => name !== 'native');
+  const { rows, notes } = await sit(filling, { ...options, peers: guests, rounds: 1 });
+  const memory: Figure[] = [];
+  for (const { title, samples } of rows) {
+    for (const [peer, [sample]] of Object.entries(samples)) {
+      if (sample?.residentBytes === undefined) continue;
+      const value = sample.residentBytes / MIB - setting.memoryMib;
+      addFigure(memory, peer as PeerName, { what: title, unit: 'MiB', value });
+    }
+  }
+  return { memory, notes };
 }
 
 async function runOnce(

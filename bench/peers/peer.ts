@@ -37,6 +37,8 @@ export interface Setting {
   /** Whether the boot is one of the rows. */
   readonly boot: boolean;
   readonly memoryMib: number;
+  /** Whether the guests touch most of their memory before the rows. */
+  readonly fill: boolean;
   /** The amd64 guest: bzImage, static busybox, what they are called. */
   readonly kernel: string;
   readonly kernelVersion: string;
@@ -51,7 +53,7 @@ export class MissingPeer extends Error {
   override readonly name = 'MissingPeer';
 }
 
-/** How much of its memory a guest fills once before the rows. */
+/** How much of its memory a guest fills, if it does. */
 const FILLED_SHARE = 0.75;
 
 export interface GuestFiles {
@@ -77,7 +79,8 @@ export async function makeGuestFiles(
       ),
     )),
   ];
-  const init = new TextEncoder().encode(guestScript(work, Math.floor(setting.memoryMib * FILLED_SHARE)));
+  const fillMib = setting.fill ? Math.floor(setting.memoryMib * FILLED_SHARE) : 0;
+  const init = new TextEncoder().encode(guestScript(work, fillMib));
   const ramdisk = join(setting.directory, `${name}.cpio`);
   await writeFile(ramdisk, buildBusyboxInitramfs({ busybox: guest.busybox, init, files }));
   return { ramdisk, work, leftOut };

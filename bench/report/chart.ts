@@ -84,9 +84,9 @@ export function timesChart({ peers, rows, machine, date }: Results): string {
   ].join('\n');
 }
 
-/** A row's title to the left of its bars, in two lines if one is too short. */
+/** A row's title to the left of its bars, in as many lines as it takes. */
 function label(title: string, middle: number): string[] {
-  const lines = wrap(title, 36).slice(0, 2);
+  const lines = wrap(title, 34);
   return lines.map((line, i) =>
     text(LABEL_WIDTH - 10, middle + 4 + (i - (lines.length - 1) / 2) * 14, line, { size: 12, anchor: 'end' }),
   );

@@ -1,10 +1,9 @@
 /** The report: what is printed, and the page that the documentation keeps of a full sitting. */
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { PEER_NAMES } from '../peers/peer.ts';
 import type { Results } from '../results.ts';
 import { timesChart } from './chart.ts';
-import { memoryTable, oursOf, rateTable, timesTable, valuesTable, worstSpread } from './table.ts';
+import { oursOf, rateTable, timesTable, valuesTable, worstSpread } from './table.ts';
 
 const DOCS = new URL('../../docs/', import.meta.url);
 const CHART = 'benchmarks.svg';
@@ -21,14 +20,14 @@ export function reportText(results: Results): string {
 
 /** The page as Markdown. */
 export function reportPage(results: Results): string {
-  const { date, machine, rounds } = results;
+  const { date, machine, load, rounds } = results;
   const spread = worstSpread(results);
   const paragraphs = [
     '# Benchmarks',
     '`npm run bench -- --write` wrote this page; `npm run bench -- --help` tells how to measure less, or other things.',
-    `Measured on ${date}: ${machine}. ${rounds === 1 ? 'One round' : `Medians of ${rounds} rounds in which all took turns`}${
-      spread === undefined ? '' : `; the rounds of one figure differ by up to ${spread}`
-    }. Such machines are shared and noisy: trust the ratios of one sitting more than its seconds.`,
+    `Measured on ${date}: ${machine}, with a load average of ${load.toFixed(1)} at the start. ${
+      rounds === 1 ? 'One round' : `Medians of ${rounds} rounds in which all took turns`
+    }${spread === undefined ? '' : `; the rounds of one figure differ by up to ${spread}`}. Such machines are shared and noisy: trust the ratios of one sitting more than its seconds.`,
     ...(results.rows.length > 0 ? [`![The times as a chart](${CHART})`] : []),
     ...sections(results).map(sectionText),
   ];
@@ -57,7 +56,7 @@ function sections(results: Results): Section[] {
     {
       title: 'Times',
       paragraphs: [
-        `Every guest has ${memoryMib} MiB, one processor and its console on a serial or paravirtual line, and starts with an initramfs of Debian's static busybox. A host process watches the console for the words with which the guest's script begins and ends a row, so one clock measures all. Before the rows the guest fills three quarters of its memory once.`,
+        `Every guest has ${memoryMib} MiB, one processor and its console on a serial or paravirtual line, and starts with an initramfs of Debian's static busybox. A host process watches the console for the words with which the guest's script begins and ends a row, so one clock measures all.`,
         ours && `Ratios are of medians; below one, ${ours.title} is the faster.`,
         peers.length > 0 ? timesTable(results) : undefined,
         peers.map(({ title, description }) => `- **${title}**: ${description}.`).join('\n'),
@@ -69,15 +68,20 @@ function sections(results: Results): Section[] {
     },
     {
       title: `Memory: MiB resident beyond the guest's ${memoryMib}`,
-      paragraphs: [memoryTable(results)],
+      paragraphs: [
+        results.memory.length > 0
+          ? 'Most memory that the process held during a row, in one more run of all rows in which the guest first touches what it was given.'
+          : undefined,
+        valuesTable(results.memory, peers),
+      ],
     },
     {
       title: 'The boot in its parts',
-      paragraphs: [valuesTable(results.boot, PEER_NAMES)],
+      paragraphs: [valuesTable(results.boot, peers)],
     },
     {
       title: 'From nothing to the first words of the built-in guest',
-      paragraphs: [valuesTable(results.tiny, PEER_NAMES)],
+      paragraphs: [valuesTable(results.tiny, peers)],
     },
     {
       title: 'Paths of the hypervisor',
@@ -85,7 +89,7 @@ function sections(results: Results): Section[] {
         results.paths.length > 0
           ? "A guest of ours goes each of these ways thousands of times and reads the time-stamp counter before and after; the loop's own cost is taken off."
           : undefined,
-        valuesTable(results.paths, PEER_NAMES),
+        valuesTable(results.paths, peers),
       ],
     },
     {

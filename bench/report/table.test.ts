@@ -1,21 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PEER_NAMES, type PeerName } from '../peers/peer.ts';
+import type { PeerName } from '../peers/peer.ts';
 import { addFigure, differingAnswers, type Figure, headlineRatio, type Results, ratio } from '../results.ts';
 import type { Sample } from '../stopwatch.ts';
 import { timesChart, wrap } from './chart.ts';
 import { reportPage, reportText } from './document.ts';
-import {
-  markdownTable,
-  memoryTable,
-  rateTable,
-  significant,
-  timesTable,
-  valuesTable,
-  worstSpread,
-} from './table.ts';
-
-const MIB = 2 ** 20;
+import { markdownTable, rateTable, significant, timesTable, valuesTable, worstSpread } from './table.ts';
 
 function samples(seconds: number[], more: Partial<Sample> = {}): Sample[] {
   return seconds.map((value) => ({ seconds: value, answer: 'x', ...more }));
@@ -28,6 +18,7 @@ function row(name: string, headline: boolean, times: Partial<Record<PeerName, Sa
 const RESULTS: Results = {
   date: '2026-01-02',
   machine: 'a processor <of some kind> & more',
+  load: 2.51,
   rounds: 3,
   memoryMib: 512,
   peers: [
@@ -37,13 +28,14 @@ const RESULTS: Results = {
   ],
   rows: [
     row('a', true, {
-      auto: samples([1, 2, 3], { residentBytes: 612 * MIB, instructions: 1e9 }),
-      v86: samples([8, 8, 8], { residentBytes: 522 * MIB }),
-      native: samples([0.01], { residentBytes: 4 * MIB }),
+      auto: samples([1, 2, 3], { instructions: 1e9 }),
+      v86: samples([8, 8, 8]),
+      native: samples([0.01]),
     }),
     row('b', true, { auto: samples([4]), v86: samples([4]) }),
     row('c', false, { auto: samples([5]) }),
   ],
+  memory: [{ what: 'the row a', unit: 'MiB', values: { auto: [100], v86: [-1] } }],
   boot: [{ what: 'to init', unit: 's', values: { auto: [4.5678] } }],
   tiny: [],
   paths: [{ what: 'xen_version', unit: 'ns', values: { auto: [312.4, 300, 400], interpreter: [500] } }],
@@ -81,12 +73,6 @@ test('the table of times has medians, ratios and the mean, and a dash for what w
   assert.match(lines[5]!, /geometric mean.* 0\.500 \|$/);
 });
 
-test('memory is counted beyond what the guest was given, and for guests only', () => {
-  const table = memoryTable(RESULTS)!;
-  assert.match(table, /the row a +\| +100 \| +10 \|/);
-  assert.doesNotMatch(table, /native/);
-});
-
 test('instruction rates are shown for machines that count', () => {
   assert.match(rateTable(RESULTS)!, /the row a +\| +500 \|/);
   assert.equal(rateTable({ ...RESULTS, rows: RESULTS.rows.slice(1) }), undefined);
@@ -94,10 +80,10 @@ test('instruction rates are shown for machines that count', () => {
 
 test('figures by peer have a column for each peer that has one, with the median', () => {
   assert.match(
-    valuesTable(RESULTS.paths, PEER_NAMES)!,
-    /^\| +\| +auto \| interpreter \|\n.*\n\| xen_version \| 312 ns \| +500 ns \|$/,
+    valuesTable(RESULTS.paths, RESULTS.peers)!,
+    /^\| +\| ringone, auto \| interpreter \|\n.*\n\| xen_version \| +312 ns \| +500 ns \|$/,
   );
-  assert.equal(valuesTable([], PEER_NAMES), undefined);
+  assert.equal(valuesTable([], RESULTS.peers), undefined);
 });
 
 test('values of one name are gathered in one figure', () => {
@@ -127,7 +113,7 @@ test('the report has a section for each table that has figures, and for the note
     '## Paths of the hypervisor',
     '## Left out, or to be known',
   ]);
-  const nothing = { ...RESULTS, peers: [], rows: [], boot: [], notes: [] };
+  const nothing = { ...RESULTS, peers: [], rows: [], memory: [], boot: [], notes: [] };
   assert.deepEqual(titles(reportText(nothing)), ['## Paths of the hypervisor']);
 });
 
@@ -135,6 +121,7 @@ test('the page names machine, date, rounds and every peer', () => {
   const page = reportPage(RESULTS);
   assert.match(page, /Measured on 2026-01-02: a processor/);
   assert.match(page, /Medians of 3 rounds/);
+  assert.match(page, /load average of 2\.5 at the start/);
   for (const { title, description } of RESULTS.peers)
     assert.ok(page.includes(`**${title}**: ${description}.`));
 });

@@ -1,13 +1,12 @@
 /** The tables: Markdown with its columns aligned, so that they can be read in a terminal as well as in a page. */
 
-import type { PeerName } from '../peers/peer.ts';
+import { PEER_NAMES, type PeerName } from '../peers/peer.ts';
 import type { Figure, PeerInfo, Results, RowResult } from '../results.ts';
 import { headlineRatio, medianOf, medianSeconds, ratio } from '../results.ts';
 import { BOOT } from '../rows.ts';
 import { median, spread } from '../statistics.ts';
 
 const NOTHING = '–';
-const MIB = 2 ** 20;
 
 /** A Markdown table; the first column is text, the others are figures and stand to the right. */
 export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -41,16 +40,6 @@ export function timesTable({ peers, rows }: Results): string {
   return markdownTable(head, body);
 }
 
-/** Memory beyond the guest's own, by row; the boot has not touched all of that yet, so it would say nothing. */
-export function memoryTable({ peers, rows, memoryMib }: Results): string | undefined {
-  const afterBoot = rows.filter(({ name }) => name !== BOOT);
-  return figuresTable(peers, afterBoot, (row, peer) => {
-    const bytes =
-      peer.name === 'native' ? undefined : medianOf(row, peer.name, (sample) => sample.residentBytes);
-    return bytes === undefined ? undefined : `${Math.round(bytes / MIB - memoryMib)}`;
-  });
-}
-
 /** Million instructions a second, where a machine counts them; the boot's stand with its parts. */
 export function rateTable({ peers, rows }: Results): string | undefined {
   const counted = rows.filter(({ name }) => name !== BOOT);
@@ -63,8 +52,8 @@ export function rateTable({ peers, rows }: Results): string | undefined {
 }
 
 /** Figures that peers have each for themselves: a column for each peer, medians. */
-export function valuesTable(figures: readonly Figure[], peers: readonly PeerName[]): string | undefined {
-  const shown = peers.filter((peer) => figures.some(({ values }) => values[peer] !== undefined));
+export function valuesTable(figures: readonly Figure[], peers: readonly PeerInfo[]): string | undefined {
+  const shown = PEER_NAMES.filter((peer) => figures.some(({ values }) => values[peer] !== undefined));
   if (shown.length === 0) return undefined;
   const cell = (values: number[] | undefined, unit: string) =>
     values === undefined ? NOTHING : `${significant(median(values))} ${unit}`;
@@ -72,7 +61,8 @@ export function valuesTable(figures: readonly Figure[], peers: readonly PeerName
     what,
     ...shown.map((peer) => cell(values[peer], unit)),
   ]);
-  return markdownTable(['', ...shown], body);
+  const titleOf = (peer: PeerName) => peers.find(({ name }) => name === peer)?.title ?? peer;
+  return markdownTable(['', ...shown.map(titleOf)], body);
 }
 
 /** The greatest disagreement between rounds, as a share, and where it was. */
