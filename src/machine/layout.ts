@@ -63,6 +63,17 @@ export const SEG_SLOT_FLAT = 0;
 /** Masks of the offset by address size: { 64-bit, 32-bit, 16-bit }, three i64. */
 export const CPU_OFFSET_MASKS = 0x130;
 
+/**
+ * Bits of CPU_MODE. Decoded code belongs to one mode. Checked code looks at segment limits and rights, and at alignment,
+ * on every access; other code is for segments that let everything pass. CHECKED_FS and CHECKED_GS: of unchecked code,
+ * what accesses memory through that segment is checked all the same.
+ */
+export const MODE_LONG = 1;
+export const MODE_CHECKED = 2;
+export const MODE_CODE16 = 4;
+export const MODE_CHECKED_FS = 8;
+export const MODE_CHECKED_GS = 16;
+
 /** Six segment registers { u32 selector; u32 attributes; u32 limit (bytes, inclusive); u32 flags; i64 base }. */
 export const CPU_SEGMENTS = 0x150;
 export const SEGMENT_SIZE = 24;
@@ -152,6 +163,27 @@ export const CPU_X87 = 0x380;
 /** Sixteen XMM registers of 16 bytes. */
 export const CPU_XMM = 0x400;
 
+/**
+ * What an access through each of the eight slots of CPU_SEG_SLOTS must keep to: three i64, { first; readEnd; writeEnd }.
+ * Offset o of n bytes is within the segment if first ≤ o, and o + n ≤ the end for its kind of access, all unsigned: 0
+ * where the segment may not be read or written at all. Only checked code looks here.
+ */
+export const CPU_SEG_BOUNDS = 0x600;
+export const SEG_BOUNDS_SIZE = 24;
+/** u32: what the code at hand is decoded for, without alignment checks: bits of MODE_*. */
+export const CPU_MODE = 0x6c0;
+/** i32: where in a frame's words of ENGINE_CODE_PAGES the code at hand has its table, −1 for nowhere. */
+export const CPU_CODE_SLOT = 0x6f0;
+/** u32: all ones while accesses must be aligned (CR0.AM, RFLAGS.AC, CPL 3), else 0. Only checked code looks here. */
+export const CPU_ALIGN = 0x6c4;
+/** i64 each: base and limit of CS, and the width of an instruction pointer; in 64-bit mode 0 and all ones. */
+export const CPU_CODE_BASE = 0x6c8;
+export const CPU_CODE_LIMIT = 0x6d0;
+export const CPU_CODE_MASK = 0x6d8;
+/** i64 each, outside 64-bit mode: bits of rSP that are the stack pointer, and those that moving it leaves as they are. */
+export const CPU_STACK_MASK = 0x6e0;
+export const CPU_STACK_KEEP = 0x6e8;
+
 /** 64 bytes that support functions use to hand over wide results (80-bit values, 128-bit products). */
 export const CPU_WIDE = 0x500;
 
@@ -180,7 +212,7 @@ export const ENGINE_INTERPRETED = ENGINE + 0x118;
 /** i64 each, by depth of nesting: the return addresses that compiled code waits at. */
 export const ENGINE_RETURNS = ENGINE + 0x400;
 export const CALL_DEPTH = 200;
-/** u32: address of the tables of decoded pages: for each frame { u32 in 64-bit mode; u32 in compatibility mode }, 0 = none. */
+/** u32: address of the tables of decoded pages: for each frame { u32 in 64-bit mode; u32 for 32-bit programs }, 0 = none. */
 export const ENGINE_CODE_PAGES = ENGINE + 0x120;
 /** Scratch records for single steps and instructions that cross a page. */
 export const STEP_RECORDS = ENGINE + 0x1000;

@@ -23,6 +23,7 @@ export class ModuleBuilder {
   private numbered = false;
   private elements: readonly FunctionReference[] = [];
   private tableExport: string | undefined;
+  private tableRoom = 0;
   private readonly tableImports: { module: string; name: string; least: number }[] = [];
   private placed: { table: number; at: number; functions: readonly FunctionReference[] }[] = [];
   private readonly memoryPages: number;
@@ -38,11 +39,12 @@ export class ModuleBuilder {
   }
 
   /**
-   * Gives the module a table that holds these functions from entry 0 on, under the name `exported` if given. Imported
-   * tables come first in the numbering; returns the table's number.
+   * Gives the module a table that holds these functions from entry 0 on, and `room` empty entries behind them, under the
+   * name `exported` if given. Imported tables come first in the numbering; returns the table's number.
    */
-  table(functions: readonly FunctionReference[], exported?: string): number {
+  table(functions: readonly FunctionReference[], exported?: string, room = 0): number {
     this.elements = functions;
+    this.tableRoom = room;
     this.tableExport = exported;
     return this.tableImports.length;
   }
@@ -148,8 +150,8 @@ export class ModuleBuilder {
         s.unsigned(1);
         s.byte(FUNCREF);
         s.byte(1);
-        s.unsigned(elements.length);
-        s.unsigned(elements.length);
+        s.unsigned(elements.length + this.tableRoom);
+        s.unsigned(elements.length + this.tableRoom);
       });
     }
     section(out, 7, (s) => {

@@ -9,8 +9,8 @@ import { CPU_DR } from '../machine/layout.ts';
 import type { XenVcpu } from './vcpu.ts';
 
 export const CR0_TS = 0x8;
-/** PE MP ET NE WP PG: what Xen runs with. */
-export const CR0_INITIAL = 0x80010033 | 0;
+/** PE MP ET NE WP AM PG: what Xen runs with (arch/x86/boot/trampoline.S). */
+export const CR0_INITIAL = 0x80050033 | 0;
 
 const CR4_TSD = 0x4;
 export const CR4_DE = 0x8;

@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { x86_64 as wide } from '../abi/xen/numbers/index.ts';
 import { PAGE_SIZE } from '../machine/memory.ts';
-import { CS, R11, RAX, RCX, RSP } from '../machine/x86/registers.ts';
+import { CS, FLAG_AC, R11, RAX, RCX, RSP } from '../machine/x86/registers.ts';
 import { ATTR_D } from '../machine/x86/state.ts';
 import type { HypercallFamily } from './hypercalls/dispatch.ts';
 import { CONTINUE } from './hypercalls/dispatch.ts';
 import { exits } from './testing/fake-processor.ts';
 import { ENTRY_STACK, handlerOf, hexOf, KERNEL_CODE, KERNEL_STACK, USER, XenWorld } from './testing/world.ts';
+
+const CR0_AM = 1 << 18;
 
 function handledWorld(flags = 3, families: readonly HypercallFamily[] = []): XenWorld {
   const world = new XenWorld({ families });
@@ -169,6 +171,21 @@ test('INT n is #GP with the vector in its error code unless the trap table lets 
   const refused = handledWorld(0);
   refused.step(exits.interrupt(0x30));
   assert.equal(refused.state.rip, handlerOf(13));
+});
+
+test('a misaligned access of the user is #AC with error code 0; the kernel runs without the flag, and keeps it', () => {
+  const world = handledWorld();
+  const { vcpu, state } = world;
+  assert.equal(state.cr0 & CR0_AM, CR0_AM, 'alignment is checked if RFLAGS.AC says so');
+  world.startUser();
+  vcpu.upcallMask = 0;
+  vcpu.setFlags(0x202 | FLAG_AC);
+  state.rip = USER;
+  world.step(exits.exception(17));
+  assert.equal(state.rip, handlerOf(17));
+  assert.equal(state.rflags & FLAG_AC, 0);
+  const words = world.words(ENTRY_STACK - 64, 6);
+  assert.deepEqual([words[2], words[3], words[5]], [hexOf(0), hexOf(USER), hexOf(0x202 | FLAG_AC)]);
 });
 
 test('INT n that is let through pushes no error code even for a vector that has one', () => {

@@ -10,6 +10,7 @@
  */
 import {
   CPU,
+  CPU_CODE_SLOT,
   CPU_CPL,
   CPU_CR3,
   CPU_EXIT_ADDRESS,
@@ -274,11 +275,12 @@ export function probeFetch(va: i64): i32 {
  * the page has been decoded yet.
  */
 export function fetchPage(va: i64): i32 {
+  const slot = load<i32>(CPU + CPU_CODE_SLOT);
+  if (slot < 0) return 0;
   const host = fill(va, FETCH);
   if (host == 0) return 0;
   const frame = (host - load<i32>(ENGINE_FRAMES_BASE)) >>> 12;
-  const mode = load<i32>(CPU + CPU_LONG) != 0 ? 0 : 4;
-  const codePage = load<i32>(load<i32>(ENGINE_CODE_PAGES) + (frame << 3) + mode);
+  const codePage = load<i32>(load<i32>(ENGINE_CODE_PAGES) + (frame << 3) + slot);
   if (codePage == 0) return 0;
   const entry = load<i32>(CPU + CPU_TLB_BANK) + ((<i32>va >>> 7) & 0x7fe0);
   store<i64>(entry + TLB_EXECUTE, va & ~0xfff);

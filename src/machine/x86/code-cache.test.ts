@@ -1,6 +1,7 @@
 /** The code cache against code that is written to exhaust or to outwit it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MODE_LONG } from '../layout.ts';
 import { MachineMemory, PAGE_SIZE } from '../memory.ts';
 import { CodeCache } from './code-cache.ts';
 import { type Decoder, Decoding } from './decoder.ts';
@@ -48,13 +49,13 @@ test('a chain of pages whose last instructions reach into the next is dropped wh
   let last = 1;
   for (; last + 1 < frames && cache.hasRoom(); last++) {
     const next = memory.host((last + 1) * PAGE_SIZE);
-    assert.notEqual(cache.decodeBlock(cache.page(last, true), PAGE_SIZE - 1, { next: () => next }), 0);
+    assert.notEqual(cache.decodeBlock(cache.page(last, MODE_LONG), PAGE_SIZE - 1, { next: () => next }), 0);
   }
   assert.ok(last > 3500, `the cache held ${last} pages`);
   assert.equal(cache.generation, 0);
   cache.invalidate(last);
   for (let mfn = 1; mfn <= last; mfn++) {
     assert.equal(cache.touches(mfn, 0, PAGE_SIZE), false);
-    assert.equal(cache.lookup(cache.page(mfn, true), PAGE_SIZE - 1), 0);
+    assert.equal(cache.lookup(cache.page(mfn, MODE_LONG), PAGE_SIZE - 1), 0);
   }
 });

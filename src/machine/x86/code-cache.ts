@@ -17,6 +17,8 @@ import {
   HEAT_COUNT,
   HEAT_MISSES,
   HEAT_SHIFT,
+  MODE_CHECKED_FS,
+  MODE_LONG,
   STEP_RECORDS,
   STEP_RECORDS_SIZE,
 } from '../layout.ts';
@@ -39,8 +41,20 @@ import {
 
 const PSEUDO_LIMIT = PSEUDO_STRADDLE;
 
+/**
+ * Where the table of a decoded page stands among its frame's words (ENGINE_CODE_PAGES), −1 for nowhere. Two modes have a
+ * place there, so that generated code finds their pages by itself: 64-bit mode, and the one of 32-bit programs, whose FS
+ * is null.
+ */
+export function codePageSlot(mode: number): number {
+  return mode === MODE_LONG ? 0 : mode === MODE_CHECKED_FS ? 4 : -1;
+}
+
 export interface CodePage {
   readonly mfn: Mfn;
+  /** Bits of MODE_*. */
+  readonly mode: number;
+  /** 64-bit mode. */
   readonly long: boolean;
   /** Address of the table of records. */
   readonly table: HostAddress;
@@ -63,7 +77,8 @@ export interface FollowingPage {
 export class CodeCache {
   private readonly memory: MachineMemory;
   private readonly decoder: Decoder;
-  private readonly pages = new Map<number, CodePage>();
+  /** The pages of each frame, one for each mode that it was executed in. */
+  private readonly pages = new Map<Mfn, CodePage[]>();
   private readonly byTable = new Map<HostAddress, CodePage>();
   private readonly limit: number;
   private top: number;
@@ -84,25 +99,36 @@ export class CodeCache {
     this.limit = memory.codeCache + memory.codeCacheBytes;
   }
 
-  /** The code page of a frame, made if need be. */
-  page(mfn: Mfn, long: boolean): CodePage {
-    const key = mfn * 2 + (long ? 1 : 0);
-    let page = this.pages.get(key);
-    if (page === undefined) {
-      this.reserve(CODE_TABLE_SIZE + RUN_LIMIT * 2 * RECORD_SIZE);
-      page = { mfn, long, table: this.top, blocks: [], version: 0, functions: [], straddlers: new Set() };
-      this.memory.u8.fill(0, this.top, this.top + CODE_TABLE_SIZE);
-      this.top += CODE_TABLE_SIZE;
-      this.pages.set(key, page);
-      this.memory.u32[(this.memory.codePages >>> 2) + mfn * 2 + (long ? 0 : 1)] = page.table;
-      this.byTable.set(page.table, page);
-    }
+  /** The code page of a frame in a mode, made if need be. */
+  page(mfn: Mfn, mode: number): CodePage {
+    const { memory } = this;
+    const found = this.pages.get(mfn)?.find((candidate) => candidate.mode === mode);
+    if (found !== undefined) return found;
+    this.reserve(CODE_TABLE_SIZE + RUN_LIMIT * 2 * RECORD_SIZE);
+    const page: CodePage = {
+      mfn,
+      mode,
+      long: (mode & MODE_LONG) !== 0,
+      table: this.top,
+      blocks: [],
+      version: 0,
+      functions: [],
+      straddlers: new Set(),
+    };
+    memory.u8.fill(0, this.top, this.top + CODE_TABLE_SIZE);
+    this.top += CODE_TABLE_SIZE;
+    const others = this.pages.get(mfn);
+    if (others === undefined) this.pages.set(mfn, [page]);
+    else others.push(page);
+    const slot = codePageSlot(mode);
+    if (slot >= 0) memory.u32[(memory.codePages + mfn * 8 + slot) >>> 2] = page.table;
+    this.byTable.set(page.table, page);
     return page;
   }
 
-  /** The code page of a frame, if it has been decoded. */
-  known(mfn: Mfn, long: boolean): CodePage | undefined {
-    return this.pages.get(mfn * 2 + (long ? 1 : 0));
+  /** The code pages of a frame, one for each mode that it has been decoded in. */
+  known(mfn: Mfn): readonly CodePage[] {
+    return this.pages.get(mfn) ?? [];
   }
 
   /** The page whose table lies at an address. */
@@ -123,7 +149,7 @@ export class CodeCache {
   }
 
   flush(): void {
-    for (const page of this.pages.values()) {
+    for (const page of this.byTable.values()) {
       this.unmarkLines(page.mfn);
       const word = (this.memory.codePages >>> 2) + page.mfn * 2;
       this.memory.u32.fill(0, word, word + 2);
@@ -162,7 +188,7 @@ export class CodeCache {
         this.pseudo(record, known !== 0 ? PSEUDO_LINK : PSEUDO_STOP, at, known);
         break;
       }
-      if (decoder.decode(host + at, PAGE_SIZE - at, at, page.long, record) === Decoding.NeedMore) {
+      if (decoder.decode(host + at, PAGE_SIZE - at, at, page.mode, record) === Decoding.NeedMore) {
         if (count > 0) {
           // An instruction that continues on the next page starts a block of its own: jump to it like to any other.
           this.pseudo(record, PSEUDO_STOP, at, 0);
@@ -233,12 +259,12 @@ export class CodeCache {
     memory.u8.copyWithin(buffer + here, next, next + 16);
     const first = this.top;
     this.pseudo(first, PSEUDO_STRADDLE, offset, 0);
-    decoder.decode(buffer, 16, offset, page.long, first + RECORD_SIZE);
+    decoder.decode(buffer, 16, offset, page.mode, first + RECORD_SIZE);
     // What follows lies in the next page, at an offset that only the instruction's length tells.
     this.pseudo(first + 2 * RECORD_SIZE, PSEUDO_NEXT_PAGE, offset + decoder.length, 0);
     this.markLines(page.mfn, offset, here);
     const nextMfn = (next - memory.framesBase) / PAGE_SIZE;
-    const nextPage = this.page(nextMfn, page.long);
+    const nextPage = this.page(nextMfn, page.mode);
     memory.view.setUint32(first + REC_DISPLACEMENT, nextPage.table, true);
     // At least one byte of it was looked at, even where the instruction turned out to be none.
     this.markLines(nextMfn, 0, Math.max(1, decoder.length - here));
@@ -271,7 +297,7 @@ export class CodeCache {
   }
 
   /**
-   * Drops what a frame decoded to, in both modes, and pages whose last instruction reached into it; so on along a chain
+   * Drops what a frame decoded to, in every mode, and pages whose last instruction reached into it; so on along a chain
    * of such pages, which a guest can make as long as the cache has room for, hence no recursion.
    */
   invalidate(mfn: Mfn): void {
@@ -280,9 +306,7 @@ export class CodeCache {
     const stale = [mfn];
     for (let next = stale.pop(); next !== undefined; next = stale.pop()) {
       this.unmarkLines(next);
-      for (const mode of [0, 1]) {
-        const page = this.pages.get(next * 2 + mode);
-        if (page === undefined) continue;
+      for (const page of this.pages.get(next) ?? []) {
         this.drop(page);
         for (const other of page.straddlers) if (other !== page) stale.push(other.mfn);
         page.straddlers.clear();

@@ -7,6 +7,7 @@ import {
   type Instruction,
   Mnemonic,
 } from 'iced-x86';
+import { MODE_LONG } from '../layout.ts';
 import { Decoder, Decoding } from './decoder.ts';
 import { instructionSet } from './instructions/index.ts';
 import { PSEUDO_TOO_LONG, PSEUDO_UNDEFINED, REC_HANDLER } from './record.ts';
@@ -27,12 +28,12 @@ interface Outcome {
 
 function decode(bytes: Uint8Array, long: boolean): Outcome {
   memory.u8.set(bytes, 0);
-  const decoding = decoder.decode(0, bytes.length, 0, long, RECORD);
+  const decoding = decoder.decode(0, bytes.length, 0, long ? MODE_LONG : 0, RECORD);
   if (decoding !== Decoding.Done) return { valid: false, length: 0, name: 'more bytes needed' };
   const handler = memory.view.getUint16(RECORD + REC_HANDLER, true);
   if (handler === PSEUDO_UNDEFINED) return { valid: false, length: 0, name: '#UD' };
   if (handler === PSEUDO_TOO_LONG) return { valid: false, length: 0, name: '#GP' };
-  const { definition } = variants.variant(handler)!;
+  const { definition } = variants.variantOf(handler)!;
   return { valid: true, length: decoder.length, name: `${definition.mnemonic} ${definition.encoding}` };
 }
 
@@ -163,7 +164,7 @@ test('fifteen bytes are the longest instruction', () => {
 test('an instruction that ends after the bytes at hand is not decoded', () => {
   memory.u8.set(bytes('48 b8 01 02 03 04 05 06 07 08'), 0);
   for (let available = 1; available < 10; available++) {
-    assert.equal(decoder.decode(0, available, 0, true, RECORD), Decoding.NeedMore);
+    assert.equal(decoder.decode(0, available, 0, MODE_LONG, RECORD), Decoding.NeedMore);
   }
-  assert.equal(decoder.decode(0, 10, 0, true, RECORD), Decoding.Done);
+  assert.equal(decoder.decode(0, 10, 0, MODE_LONG, RECORD), Decoding.Done);
 });

@@ -4,7 +4,16 @@
  * The decoder has no knowledge of single instructions: it parses prefixes, opcode, ModRM, SIB, displacement and
  * immediates, and picks the definition whose encoding fits (Intel SDM 2, chapter 2). An encoding that none fits is #UD.
  */
-import { REG_PAGE, REG_ZERO, SEG_SLOT_SIZE } from '../layout.ts';
+import {
+  MODE_CHECKED,
+  MODE_CHECKED_FS,
+  MODE_CHECKED_GS,
+  MODE_CODE16,
+  MODE_LONG,
+  REG_PAGE,
+  REG_ZERO,
+  SEG_SLOT_SIZE,
+} from '../layout.ts';
 import { type Definition, type InstructionSet, operandSizes } from './definition.ts';
 import {
   PSEUDO_TOO_LONG,
@@ -24,7 +33,7 @@ import {
   REC_SCALE,
   REC_SEGMENT,
 } from './record.ts';
-import { DS, FS, GS, RSP, SS } from './registers.ts';
+import { CS, DS, FS, GS, RSP, SS } from './registers.ts';
 import { normalized, type VariantTable, variantKey } from './variants.ts';
 
 /** How decoding ended. */
@@ -66,6 +75,10 @@ export class Decoder {
   private readonly variants: VariantTable;
   private readonly u8: Uint8Array;
   private readonly view: DataView;
+  /** Called with the number of each checked handler that a record gets. */
+  onChecked: (handler: number) => void = () => {};
+  /** The mode of the instruction being decoded. */
+  private mode = MODE_LONG;
   /** Of the last instruction decoded. */
   length = 0;
   /** It ends a run. */
@@ -106,10 +119,13 @@ export class Decoder {
 
   /**
    * Decodes the instruction at host address `at`, of which `available` bytes are at hand, and writes its record to host
-   * address `record`. `offset` is its offset in the page.
+   * address `record`. `offset` is its offset in the page; `mode` are bits of MODE_*.
    */
-  decode(at: number, available: number, offset: number, long: boolean, record: number): number {
+  decode(at: number, available: number, offset: number, mode: number, record: number): number {
     const { u8, view } = this;
+    const long = (mode & MODE_LONG) !== 0;
+    const code16 = (mode & MODE_CODE16) !== 0;
+    this.mode = mode;
     const limit = Math.min(available, MAX_LENGTH);
     let p = 0;
     let opsize = false;
@@ -214,7 +230,7 @@ export class Decoder {
           continue;
         }
       }
-      const narrow = opsize && prefix !== '66';
+      const narrow = prefix === '66' ? code16 : opsize !== code16;
       if (candidate.fixedSize !== 0) size = candidate.fixedSize;
       else if (long && d.options.force64 === true) size = 8;
       else if (long && d.options.default64 === true) size = narrow && (rex & 8) === 0 ? 2 : 8;
@@ -236,7 +252,7 @@ export class Decoder {
     u8[record + REC_RM] = REG_ZERO;
     u8[record + REC_INDEX] = REG_ZERO;
     u8[record + REC_SCALE] = 0;
-    const addressSize = long ? (adsize ? 4 : 8) : adsize ? 2 : 4;
+    const addressSize = long ? (adsize ? 4 : 8) : adsize !== code16 ? 2 : 4;
     let base = -1;
     let index = -1;
     let scale = 0;
@@ -405,16 +421,32 @@ export class Decoder {
     this.definition = d;
     this.ends = d.options.ends === true || shape.repeat !== 0;
     this.length = p;
-    view.setUint16(record + REC_HANDLER, handler, true);
+    this.setHandler(record, handler, this.isChecked(effectiveSegment, segment));
     view.setUint16(record + REC_OFFSET, offset, true);
     u8[record + REC_LENGTH] = p;
     u8[record + REC_RUN] = 1;
     return Decoding.Done;
   }
 
+  /** Whether an instruction with this segment of its operand, and this override (or −1), takes its checked handler. */
+  private isChecked(segment: number, override: number): boolean {
+    const { mode } = this;
+    if ((mode & (MODE_LONG | MODE_CHECKED)) !== 0) return (mode & MODE_CHECKED) !== 0;
+    if (segment === FS) return (mode & MODE_CHECKED_FS) !== 0;
+    if (segment === GS) return (mode & MODE_CHECKED_GS) !== 0;
+    // A code segment is never written to, and need not be readable.
+    return override === CS;
+  }
+
+  private setHandler(record: number, handler: number, checked: boolean): void {
+    const number = checked ? handler + this.variants.count : handler;
+    if (checked) this.onChecked(number);
+    this.view.setUint16(record + REC_HANDLER, number, true);
+  }
+
   private finish(record: number, handler: number, offset: number, length: number): void {
     this.u8.fill(0, record, record + 32);
-    this.view.setUint16(record + REC_HANDLER, handler, true);
+    this.setHandler(record, handler, (this.mode & MODE_CHECKED) !== 0);
     this.view.setUint16(record + REC_OFFSET, offset, true);
     this.u8[record + REC_LENGTH] = length;
     this.u8[record + REC_RUN] = 1;

@@ -49,7 +49,7 @@ import {
   xor,
 } from '../../wasm/expression.ts';
 import type { FunctionBuilder, FunctionReference, Local } from '../../wasm/function.ts';
-import { SCRATCH_LIMIT } from '../layout.ts';
+import { REG_PAGE, SCRATCH_LIMIT } from '../layout.ts';
 import { META_INVERT_PARITY, META_INVERT_SIGN } from './flags.ts';
 
 /** What is fixed when a handler is emitted. */
@@ -69,6 +69,16 @@ export interface Shape {
 }
 
 export type Semantics = (c: Emitter) => void;
+
+/** A linear address, i64. In checked code it remembers what it was formed from. */
+export interface Address extends Expression {
+  readonly within?: SegmentOffset;
+}
+/** A segment's slot, as a byte offset in CPU_SEG_SLOTS (i32), and an offset in the segment (i64). Both can be used again. */
+export interface SegmentOffset {
+  readonly slot: Expression;
+  readonly offset: Expression;
+}
 
 /** Support functions that handlers may call; see `assembly/`. Every one is imported by each generated module. */
 export type SupportFunctions = Readonly<Record<string, FunctionReference>>;
@@ -135,15 +145,19 @@ export abstract class Emitter {
   abstract mmxReg(): Expression;
   abstract mmxRm(): Expression;
   /** Linear address of the memory operand, i64. */
-  abstract effectiveAddress(): Expression;
+  abstract effectiveAddress(): Address;
   /** Offset of the memory operand without its segment: LEA. */
   abstract effectiveOffset(): Expression;
   /** Segment-relative linear address for string instructions: the source's segment may be overridden. */
-  abstract segmented(segment: 'source' | 'es' | 'stack', offset: Expression): Expression;
+  abstract segmented(segment: 'source' | 'es' | 'stack', offset: Expression): Address;
   /** Address of this instruction, i64. */
   abstract rip(): Expression;
   /** Address of the instruction after this one, i64. */
   abstract nextRip(): Expression;
+  /** Where a near branch leads that is relative to RIP, i64; not cut to any size. */
+  branchTarget(): Expression {
+    return add(this.state64(REG_PAGE), this.immediate(8));
+  }
 
   /** Leaves at this instruction because a support function has noted an exception: RIP stays, nothing is retired. */
   abstract fault(): void;
@@ -183,13 +197,35 @@ export abstract class Emitter {
   /** Address of the active TLB bank. */
   protected abstract tlbBank(): Expression;
 
+  // -------------------------------------------------------------- what only checked code does
+
+  /** True in checked code: each access is looked at by itself. */
+  get checked(): boolean {
+    return false;
+  }
+  /** Faults unless the segment, and alignment if asked for, let `size` bytes at an address be accessed. */
+  checkAccess(_address: Address, _size: number, _write: boolean, _alignment = _size): void {}
+  /** Faults unless an instruction pointer lies within the code segment. Before anything is committed. */
+  checkTarget(_target: () => Expression): void {}
+
   // -------------------------------------------------------------- memory
+
+  /** Binds an address to a local, so that it can be used again. */
+  bind(address: Address): Address {
+    return this.f.let(address);
+  }
+  /** An address `bytes` (i64) further on in its segment. */
+  displaced(address: Address, bytes: Expression): Address {
+    const sum = add(address, bytes);
+    return this.shape.long ? sum : and(sum, i64(0xffffffff));
+  }
 
   /**
    * Translates `size` bytes at a linear address. The result is a host address whose `size` bytes may be read (and
-   * written, with `write`); a store must be followed by `stored`. Faults leave the instruction.
+   * written, with `write`); a store must be followed by `stored`. Faults leave the instruction. `alignment`, where it is
+   * not the size, is what the address must be a multiple of while alignment is checked.
    */
-  translate(address: Expression, size: number, write: boolean): Local {
+  translate(address: Address, size: number, write: boolean, _alignment = size): Local {
     const { f } = this;
     const va = f.let(address);
     const host = f.local(I32);
@@ -216,11 +252,11 @@ export abstract class Emitter {
   }
 
   /** Loads from a linear address, bound to a local: i32 for sizes 1, 2 and 4, i64 for 8, v128 for 16. */
-  loadLinear(address: Expression, size: number): Local {
+  loadLinear(address: Address, size: number): Local {
     return this.f.let(loadHost(this.translate(address, size, false), size));
   }
 
-  storeLinear(address: Expression, value: Expression, size: number): void {
+  storeLinear(address: Address, value: Expression, size: number): void {
     const bound = this.f.let(value);
     const host = this.translate(address, size, true);
     this.storeHost(host, bound, size);
@@ -273,14 +309,19 @@ export abstract class Emitter {
 
   // -------------------------------------------------------------- the stack
 
-  /** Width of stack pointer arithmetic. */
-  private stackSize(): number {
-    return this.shape.long ? 8 : 4;
-  }
-
   /** The stack pointer as an i64, zero-extended outside 64-bit mode. */
   stackPointer(): Expression {
-    return this.shape.long ? this.gpr(4, 8) : extendU(this.gpr(4, 4));
+    return this.stackOffset(4);
+  }
+
+  /** A general register that holds an offset on the stack (rSP, rBP), as wide as the stack, i64. */
+  stackOffset(n: number): Expression {
+    return this.shape.long ? this.gpr(n, 8) : this.wrapStack(extendU(this.gpr(n, 4)));
+  }
+
+  /** An offset on the stack, i64, cut to the stack's width. */
+  wrapStack(offset: Expression): Expression {
+    return this.shape.long ? offset : and(offset, i64(0xffffffff));
   }
 
   setStackPointer(value: Expression): void {
@@ -288,10 +329,14 @@ export abstract class Emitter {
     else this.setGpr(4, wrap(value), 4);
   }
 
+  /** All of rSP with its bits that are the stack pointer replaced, i64. */
+  withStackPointer(value: Expression): Expression {
+    return value;
+  }
+
   /** Adds to the stack pointer, wrapping to its width; does not write it back. */
   movedStackPointer(delta: Expression): Expression {
-    const moved = add(this.stackPointer(), delta);
-    return this.stackSize() === 8 ? moved : and(moved, i64(0xffffffff));
+    return this.wrapStack(add(this.stackPointer(), delta));
   }
 
   push(value: Expression, size = this.size): void {

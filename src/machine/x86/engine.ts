@@ -12,7 +12,10 @@ import type { Signatures } from '../../wasm/disassemble.ts';
 import {
   CPU,
   CPU_BUDGET,
+  CPU_CODE_BASE,
   CPU_CODE_CHANGED,
+  CPU_CODE_LIMIT,
+  CPU_CODE_SLOT,
   CPU_CR3,
   CPU_EXIT_ADDRESS,
   CPU_EXIT_ERROR,
@@ -21,12 +24,13 @@ import {
   CPU_EXIT_VECTOR,
   CPU_FLAGS_OTHER,
   CPU_INTERRUPT_WAITS,
-  CPU_LONG,
   CPU_PHYSICAL_BASE,
   CPU_PHYSICAL_FRAMES,
   CPU_RIP,
   CPU_SIZE,
   ENGINE_INTERPRETED,
+  MODE_CHECKED,
+  MODE_LONG,
   REG_PAGE,
   STEP_RECORDS,
   TLB_CODE,
@@ -34,7 +38,8 @@ import {
 } from '../layout.ts';
 import type { Gva, HostAddress, MachineMemory, Maddr } from '../memory.ts';
 import { PAGE_SIZE } from '../memory.ts';
-import { CodeCache, type FollowingPage } from './code-cache.ts';
+import { CheckedHandlers } from './checked-handlers.ts';
+import { CodeCache, codePageSlot, type FollowingPage } from './code-cache.ts';
 import { Compiler } from './compiler.ts';
 import { Decoder } from './decoder.ts';
 import { buildDispatcher } from './dispatcher.ts';
@@ -147,9 +152,12 @@ export class Engine implements Translator, FollowingPage {
   /** Instructions that `executeSystem` retired. */
   private systemRetired = 0;
   private active: VcpuState | undefined;
-  /** Page that is being decoded, for `next`. */
+  /** Page that is being decoded, and the mode, for `next`. */
   private fetchLow = 0;
   private fetchHigh = 0;
+  private mode = MODE_LONG;
+  /** Low half of the linear address that RIP stood for when its record was last looked for. */
+  private linearLow = 0;
 
   private constructor(
     memory: MachineMemory,
@@ -219,6 +227,8 @@ export class Engine implements Translator, FollowingPage {
     } as WebAssembly.Imports;
     engine = new Engine(memory, options, linked, variants, decoder, run as Execute);
     let calls: Signatures | undefined;
+    const checked = new CheckedHandlers(variants, signatures, pages, compiledImports);
+    decoder.onChecked = (handler) => checked.ensure(handler);
     if (kind !== 'interpreter') {
       const { codeCache } = engine;
       const compiler = new Compiler(memory, codeCache, variants, signatures);
@@ -328,12 +338,12 @@ export class Engine implements Translator, FollowingPage {
       if (record === 0) return Exit.Exception;
       if (stopped !== 0 && generation === this.codeCache.generation) this.linkStop(stopped, record);
       stopped = 0;
-      let kind = this.execute(record, memory.u32[budgetWord]!);
+      let kind = this.executeFrom(record, memory.u32[budgetWord]!);
       if (kind === Exit.Step) {
         const left = memory.u32[budgetWord]!;
         if (left === 0) return Exit.Budget;
         this.copySteps(memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!, left);
-        kind = this.execute(STEP_RECORDS, left);
+        kind = this.executeFrom(STEP_RECORDS, left);
         // Steps that branch elsewhere may meet another long run; what is left decides again.
         if (kind === Exit.Step) kind = Exit.Decode;
         else if (kind === Exit.Decode) memory.u32[(CPU + CPU_EXIT_RECORD) >> 2] = 0;
@@ -362,6 +372,9 @@ export class Engine implements Translator, FollowingPage {
           if (this.cpu.cpl !== cpl) this.loadRoot(this.cpu.cr3);
           if (this.interruptWindow()) return Exit.InterruptWindow;
           if (memory.u32[budgetWord] === 0) return Exit.Budget;
+          if ((memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_TF) !== 0) {
+            return this.singleStep(memory.u32[budgetWord]!);
+          }
           continue;
         }
         return outcome === Exit.Exception ? this.exception() : outcome;
@@ -385,6 +398,9 @@ export class Engine implements Translator, FollowingPage {
   private find(stop: HostAddress): HostAddress {
     const { memory } = this;
     if (memory.u32[(CPU + CPU_BUDGET) >> 2] === 0 || this.isStepping()) return 0;
+    // Compiled code is of one mode, and RIP of checked code is not an offset yet.
+    const { mode } = this;
+    if ((mode & MODE_CHECKED) !== 0 || this.cpu.codeMode() !== mode) return 0;
     const record = this.recordAtRip();
     if (record === 0 || memory.u32[(CPU + CPU_CODE_CHANGED) >> 2] !== 0) return 0;
     if (stop !== 0) this.linkStop(stop, record);
@@ -397,16 +413,15 @@ export class Engine implements Translator, FollowingPage {
    */
   private decide(): number {
     const { memory, cpu, onExit } = this;
-    this.decided = onExit !== undefined;
-    if (onExit === undefined) return 0;
+    this.decided = onExit !== undefined && (this.mode & MODE_CHECKED) === 0;
+    if (onExit === undefined || !this.decided) return 0;
     const low = cpu.low(CPU_RIP);
     const high = cpu.high(CPU_RIP);
     const bank = this.banks.current;
-    const long = memory.u32[(CPU + CPU_LONG) >> 2];
     this.granted = onExit(memory.i32[(CPU + CPU_EXIT_KIND) >> 2]! as Exit);
     memory.i32[(CPU + CPU_EXIT_ADDRESS + 4) >> 2] = 0;
     if (this.granted === 0 || cpu.low(CPU_RIP) !== low || cpu.high(CPU_RIP) !== high) return 0;
-    if (this.banks.current !== bank || memory.u32[(CPU + CPU_LONG) >> 2] !== long) return 0;
+    if (this.banks.current !== bank || cpu.codeMode() !== this.mode) return 0;
     if (memory.u32[(CPU + CPU_CODE_CHANGED) >> 2] !== 0 || this.isStepping()) return 0;
     // The code that waits must be what would be fetched now.
     const { view } = memory;
@@ -425,6 +440,23 @@ export class Engine implements Translator, FollowingPage {
     return (
       i32[(CPU + CPU_INTERRUPT_WAITS) >> 2] !== 0 && (i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_IF) !== 0
     );
+  }
+
+  /**
+   * Runs from a record. Generated code has linear addresses for RIP; everywhere else RIP is an offset in CS, which is the
+   * same wherever the base of CS is zero.
+   */
+  private executeFrom(record: number, budget: number): number {
+    const kind = this.execute(record, budget);
+    const base = this.memory.i32[(CPU + CPU_CODE_BASE) >> 2]!;
+    if (base !== 0) this.cpu.set(CPU_RIP, (this.cpu.low(CPU_RIP) - base) | 0, 0);
+    return kind;
+  }
+
+  /** Whether an offset in CS lies outside its limit; only where limits are looked at. */
+  private isBeyondLimit(low: number, high: number): boolean {
+    if ((this.mode & (MODE_CHECKED | MODE_LONG)) !== MODE_CHECKED) return false;
+    return high !== 0 || low >>> 0 > this.memory.u32[(CPU + CPU_CODE_LIMIT) >> 2]!;
   }
 
   /** An exception is noted; a non-canonical address used as a stack address is told from others here. */
@@ -465,12 +497,23 @@ export class Engine implements Translator, FollowingPage {
   private recordAtRip(): number {
     const { memory, cpu } = this;
     const { view } = memory;
-    const low = cpu.low(0x0a8);
-    const high = cpu.high(0x0a8);
+    const mode = cpu.codeMode();
+    this.mode = mode;
+    memory.i32[(CPU + CPU_CODE_SLOT) >> 2] = codePageSlot(mode);
+    let low = cpu.low(CPU_RIP);
+    const high = cpu.high(CPU_RIP);
+    if ((mode & MODE_CHECKED) !== 0) {
+      if (this.isBeyondLimit(low, high)) {
+        this.raise(VECTOR_GP, 0);
+        return 0;
+      }
+      low = (low + memory.i32[(CPU + CPU_CODE_BASE) >> 2]!) | 0;
+    }
+    this.linearLow = low;
     const pageLow = low & -4096;
     // Before anything is looked up: even known code may be decoded afresh, and a flush forgets what was found.
     if (!this.codeCache.hasRoom()) this.codeCache.flush();
-    this.banks.useMode(memory.u32[(CPU + CPU_LONG) >> 2]!);
+    this.banks.useMode(mode);
     const bank = this.banks.current;
     const entry = bank + ((low >>> 7) & 0x7fe0);
     const offset = low & 0xfff;
@@ -485,7 +528,7 @@ export class Engine implements Translator, FollowingPage {
     const host = this.support.translate(low, high, ACCESS_FETCH) >>> 0;
     if (host === 0) return 0;
     const mfn = (host - offset - memory.framesBase) / PAGE_SIZE;
-    const page = this.codeCache.page(mfn, memory.u32[(CPU + CPU_LONG) >> 2] !== 0);
+    const page = this.codeCache.page(mfn, mode);
     this.support.setCodePage(low, high, page.table);
     const known = this.codeCache.lookup(page, offset);
     if (known !== 0) return this.straddlerStillGood(known, low, high);
@@ -498,6 +541,10 @@ export class Engine implements Translator, FollowingPage {
   next(): HostAddress {
     const low = (this.fetchLow + PAGE_SIZE) | 0;
     const high = low === 0 ? this.fetchHigh + 1 : this.fetchHigh;
+    if (this.isBeyondLimit((low - this.memory.i32[(CPU + CPU_CODE_BASE) >> 2]!) | 0, 0)) {
+      this.raise(VECTOR_GP, 0);
+      return 0;
+    }
     const host = this.support.translate(low, high, ACCESS_FETCH) >>> 0;
     if (host === 0) return 0;
     this.markFetchable(low, high, host);
@@ -507,7 +554,7 @@ export class Engine implements Translator, FollowingPage {
   /** Gives the page's TLB entry its execute tag, so that a guard can compare it. */
   private markFetchable(low: number, high: number, host: HostAddress): void {
     const mfn = Math.floor((host - this.memory.framesBase) / PAGE_SIZE);
-    const page = this.codeCache.page(mfn, this.memory.u32[(CPU + CPU_LONG) >> 2] !== 0);
+    const page = this.codeCache.page(mfn, this.mode);
     this.support.setCodePage(low, high, page.table);
   }
 
@@ -519,22 +566,21 @@ export class Engine implements Translator, FollowingPage {
     this.fetchHigh = high;
     const next = this.next();
     if (next === 0) return 0;
-    const long = this.memory.u32[(CPU + CPU_LONG) >> 2] !== 0;
     const nextMfn = Math.floor((next - this.memory.framesBase) / PAGE_SIZE);
-    if (view.getUint32(record + REC_DISPLACEMENT, true) === this.codeCache.page(nextMfn, long).table)
+    if (view.getUint32(record + REC_DISPLACEMENT, true) === this.codeCache.page(nextMfn, this.mode).table)
       return record;
     // Another frame follows here now: decode afresh.
     const host = this.support.translate(low, high, ACCESS_FETCH) >>> 0;
     const mfn = Math.floor((host - this.memory.framesBase) / PAGE_SIZE);
     this.codeCache.invalidate(mfn);
-    return this.codeCache.decodeBlock(this.codeCache.page(mfn, long), low & 0xfff, this);
+    return this.codeCache.decodeBlock(this.codeCache.page(mfn, this.mode), low & 0xfff, this);
   }
 
   /** The record at RIP is hot: asks for its region. */
   private requestCompilation(): void {
     const { memory, cpu, tier } = this;
     const record = memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!;
-    if (tier === undefined || record < memory.codeCache) return;
+    if (tier === undefined || record < memory.codeCache || (this.mode & MODE_CHECKED) !== 0) return;
     const entry = this.banks.current + ((cpu.low(0x0a8) >>> 7) & 0x7fe0);
     const page = this.codeCache.pageOfTable(memory.u32[(entry + TLB_CODE) >> 2]!);
     if (page !== undefined) tier.request(page, cpu.low(0x0a8) & 0xfff);
@@ -545,7 +591,7 @@ export class Engine implements Translator, FollowingPage {
     const { view } = this.memory;
     if (view.getUint16(stop + REC_HANDLER, true) !== PSEUDO_STOP) return;
     if (view.getUint16(stop + REC_OFFSET, true) >= PAGE_SIZE) return;
-    if (view.getUint16(stop + REC_OFFSET, true) !== (this.cpu.low(0x0a8) & 0xfff)) return;
+    if (view.getUint16(stop + REC_OFFSET, true) !== (this.linearLow & 0xfff)) return;
     view.setUint16(stop + REC_HANDLER, PSEUDO_LINK, true);
     view.setUint32(stop + REC_LINK, record, true);
   }
@@ -584,7 +630,7 @@ export class Engine implements Translator, FollowingPage {
 
   /** The variant of a record's handler, for TypeScript that executes or explains an instruction. */
   variantAt(record: HostAddress): Variant | undefined {
-    return this.variants.variant(handlerOf(this.memory, record));
+    return this.variants.variantOf(handlerOf(this.memory, record));
   }
 
   /** The instruction that the last exit is about; undefined where there is none. */

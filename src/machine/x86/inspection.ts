@@ -88,7 +88,8 @@ export class Inspector {
     if (host === 0) return 'unmapped';
     const mfn = Math.floor((host - this.memory.framesBase) / PAGE_SIZE);
     const offset = host - this.memory.framesBase - mfn * PAGE_SIZE;
-    const page = this.codeCache.known(mfn, true) ?? this.codeCache.known(mfn, false);
+    const pages = this.codeCache.known(mfn);
+    const page = pages.find((candidate) => candidate.long) ?? pages[0];
     if (page === undefined) return 'never executed';
     const functions = this.tier?.functionsOf(page) ?? [];
     return {
@@ -127,7 +128,7 @@ export class Inspector {
     if (handler < PSEUDO_COUNT) return undefined;
     const offset = view.getUint16(record + REC_OFFSET, true);
     const at = memory.framesBase + page.mfn * PAGE_SIZE + offset;
-    const definition = this.variants.variant(handler)?.definition;
+    const definition = this.variants.variantOf(handler)?.definition;
     return {
       offset,
       // What lies in the next page is not shown: it need not be the next frame.

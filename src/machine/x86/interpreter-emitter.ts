@@ -43,7 +43,7 @@ import {
   REG_PAGE,
   SEG_SLOT_SIZE,
 } from '../layout.ts';
-import { Emitter, type Shape, type SupportFunctions } from './emitter.ts';
+import { type Address, Emitter, type Shape, type SupportFunctions } from './emitter.ts';
 import {
   REC_DISPLACEMENT,
   REC_EXTRA,
@@ -114,8 +114,8 @@ export function functionFlow(f: FunctionBuilder): Flow {
 const BASE = i32(0);
 
 export class InterpreterEmitter extends Emitter {
-  private readonly record: Local;
-  private readonly flow: Flow;
+  protected readonly record: Local;
+  protected readonly flow: Flow;
   /** The instruction is a call. */
   private calls = false;
 
@@ -133,7 +133,7 @@ export class InterpreterEmitter extends Emitter {
     if (this.flow.giveUp === undefined) super.stored(host);
   }
 
-  private field8(offset: number): Expression {
+  protected field8(offset: number): Expression {
     return load8U(this.record, offset);
   }
 
@@ -202,17 +202,17 @@ export class InterpreterEmitter extends Emitter {
     return and(add(add(base, index), displacement), load64(this.field8(REC_MASK), CPU + CPU_OFFSET_MASKS));
   }
 
-  effectiveAddress(): Expression {
+  effectiveAddress(): Address {
     if (this.shape.plain) return this.effectiveOffset();
     return this.inSlot(this.field8(REC_SEGMENT), this.effectiveOffset());
   }
 
-  private inSlot(slot: Expression, offset: Expression): Expression {
+  protected inSlot(slot: Expression, offset: Expression): Expression {
     const bound = this.f.let(slot);
     return and(add(offset, load64(bound, CPU + CPU_SEG_SLOTS)), load64(bound, CPU + CPU_SEG_SLOTS + 8));
   }
 
-  segmented(segment: 'source' | 'es' | 'stack', offset: Expression): Expression {
+  segmented(segment: 'source' | 'es' | 'stack', offset: Expression): Address {
     if (segment === 'source') return this.inSlot(this.field8(REC_SEGMENT), offset);
     if (this.shape.long) return offset;
     const slot = segment === 'es' ? SEG_SLOT_SIZE : (1 + SS) * SEG_SLOT_SIZE;

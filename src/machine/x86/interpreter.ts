@@ -117,9 +117,11 @@ export function buildInterpreter(
   }
   const nothing = module.function([I32], [I32]);
   nothing.unreachable();
+  // There is room for the checked handlers, which are made when they are needed.
   const handlers = module.table(
     [...new Array<FunctionReference>(PSEUDO_COUNT).fill(nothing), ...outlined],
     'handlers',
+    variants.count,
   );
   const handlerType = module.signature([I32], [I32]);
 
@@ -292,7 +294,8 @@ export function buildInterpreter(
                       f.br(next);
                     });
                   }
-                  f.switchTable(load16U(record, REC_HANDLER), targets, cases, 0);
+                  // Numbers beyond are those of checked handlers.
+                  f.switchTable(load16U(record, REC_HANDLER), targets, cases, elsewhere);
                 });
                 f.set(record, add(record, i32(RECORD_SIZE)));
                 f.br(dispatch);

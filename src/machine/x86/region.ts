@@ -160,7 +160,8 @@ export class RegionBuilder {
       handler = view.getUint16(memory.heat + (record >>> HEAT_SHIFT) + HEAT_HANDLER, true);
     }
     if (handler === PSEUDO_LINK) return offset;
-    if (handler < PSEUDO_COUNT) return undefined;
+    // Checked handlers are the interpreter's alone.
+    if (handler < PSEUDO_COUNT || handler >= this.variants.count) return undefined;
     const variant = this.variants.variant(handler)!;
     const effects = effectsOf(variant, u8[record + REC_IMMEDIATE]!, this.support);
     const flow = flowOf(variant);

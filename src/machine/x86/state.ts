@@ -6,6 +6,10 @@
  * as a `Gva` where they are addresses.
  */
 import {
+  CPU_ALIGN,
+  CPU_CODE_BASE,
+  CPU_CODE_LIMIT,
+  CPU_CODE_MASK,
   CPU_CPL,
   CPU_CR0,
   CPU_CR2,
@@ -22,27 +26,54 @@ import {
   CPU_FLAGS_OTHER,
   CPU_FPU_BLOCKED,
   CPU_LONG,
+  CPU_MODE,
   CPU_OFFSET_MASKS,
   CPU_PHYSICAL_BASE,
   CPU_PHYSICAL_FRAMES,
   CPU_REGS,
   CPU_RETIRED,
   CPU_RIP,
+  CPU_SEG_BOUNDS,
   CPU_SEG_SLOTS,
   CPU_SEGMENTS,
   CPU_SIZE,
+  CPU_STACK_KEEP,
+  CPU_STACK_MASK,
+  MODE_CHECKED,
+  MODE_CHECKED_FS,
+  MODE_CHECKED_GS,
+  MODE_CODE16,
+  MODE_LONG,
+  SEG_BOUNDS_SIZE,
   SEG_SLOT_SIZE,
   SEGMENT_SIZE,
 } from '../layout.ts';
 import type { Gva, HostAddress, MachineMemory } from '../memory.ts';
 import { decodeFlags, encodeCarry, encodeMeta, encodeResult } from './flags.ts';
-import { ARITHMETIC_FLAGS, CS, FLAG_ONE, VECTOR_NM, VECTOR_UD } from './registers.ts';
+import {
+  ARITHMETIC_FLAGS,
+  CS,
+  DS,
+  ES,
+  FLAG_AC,
+  FLAG_ONE,
+  FS,
+  GS,
+  SS,
+  VECTOR_NM,
+  VECTOR_UD,
+} from './registers.ts';
 
 const TWO_32 = 4294967296;
 
 /** Attributes of a segment register: bits 8–23 of a descriptor's high word, moved to 0–15 (type, S, DPL, P … AVL, L, D, G). */
 export const ATTR_TYPE_CODE = 0x008;
+/** Data: it expands downwards. Code: it is conforming. */
+export const ATTR_TYPE_DOWN = 0x004;
+export const ATTR_TYPE_CONFORMING = 0x004;
+/** Data: it may be written. Code: it may be read. */
 export const ATTR_TYPE_WRITE = 0x002;
+export const ATTR_TYPE_READ = 0x002;
 export const ATTR_S = 0x010;
 export const ATTR_DPL_SHIFT = 5;
 export const ATTR_P = 0x080;
@@ -53,6 +84,7 @@ export const ATTR_G = 0x8000;
 const CR0_MP = 1 << 1;
 const CR0_EM = 1 << 2;
 const CR0_TS = 1 << 3;
+const CR0_AM = 1 << 18;
 const CR4_OSFXSR = 1 << 9;
 
 export class VcpuState {
@@ -80,6 +112,7 @@ export class VcpuState {
       view.setInt32(this.base + CPU_SEG_SLOTS + slot * SEG_SLOT_SIZE + 8, -1, true);
       view.setInt32(this.base + CPU_SEG_SLOTS + slot * SEG_SLOT_SIZE + 12, -1, true);
     }
+    this.refreshBounds();
     const masks = (this.base + CPU_OFFSET_MASKS) >> 2;
     this.i32.set([-1, -1, -1, 0, 0xffff, 0], masks);
     this.setPhysicalMemory(this.memory.framesBase, this.memory.frames);
@@ -204,7 +237,7 @@ export class VcpuState {
     this.refreshSlots();
   }
 
-  /** Recomputes the operand address slots (`CPU_SEG_SLOTS`) from the segment registers and the mode. */
+  /** Recomputes what depends on the segment registers: the operand address slots (`CPU_SEG_SLOTS`), bounds and mode. */
   private refreshSlots(): void {
     const long = this.longMode;
     for (let segment = 0; segment < 6; segment++) {
@@ -214,6 +247,80 @@ export class VcpuState {
       this.set(slot, based ? this.low(from) : 0, based && long ? this.high(from) : 0);
       this.set(slot + 8, -1, long ? -1 : 0);
     }
+    // In 64-bit mode there are no bounds: they change only on the way there.
+    if (!long || this.word(CPU_MODE) !== MODE_LONG) this.refreshBounds();
+  }
+
+  private refreshBounds(): void {
+    const long = this.longMode;
+    this.setBounds(-1, 0, -1, -1);
+    for (let segment = 0; segment < 6; segment++) {
+      if (long) this.setBounds(segment, 0, -1, -1);
+      else this.refreshSegmentBounds(segment);
+    }
+    const based = long ? -1 : CPU_SEGMENTS + CS * SEGMENT_SIZE;
+    this.set(CPU_CODE_BASE, long ? 0 : this.low(based + 16), 0);
+    this.set(CPU_CODE_LIMIT, long ? -1 : this.limit(CS), long ? -1 : 0);
+    this.set(CPU_CODE_MASK, -1, long ? -1 : 0);
+    const wide = (this.attributes(SS) & ATTR_D) !== 0;
+    this.set(CPU_STACK_MASK, wide ? -1 : 0xffff, 0);
+    this.set(CPU_STACK_KEEP, wide ? 0 : ~0xffff, wide ? 0 : -1);
+    this.i32[(this.base + CPU_MODE) >> 2] = long ? MODE_LONG : this.compatibilityMode();
+  }
+
+  /** What lies within a segment outside 64-bit mode, by Intel SDM 3A, 5.3 and 5.5; a null one holds nothing. */
+  private refreshSegmentBounds(segment: number): void {
+    const attributes = this.attributes(segment);
+    const limit = this.limit(segment);
+    if ((attributes & (ATTR_P | ATTR_S)) !== (ATTR_P | ATTR_S)) {
+      this.setBounds(segment, 0, 0, 0);
+      return;
+    }
+    const code = (attributes & ATTR_TYPE_CODE) !== 0;
+    const down = !code && (attributes & ATTR_TYPE_DOWN) !== 0;
+    // Of a segment that expands downwards the limit is the last byte outside, and its top follows from its size bit.
+    const end = !down ? limit + 1 : (attributes & ATTR_D) !== 0 ? TWO_32 : 0x10000;
+    const readable = !code || (attributes & ATTR_TYPE_READ) !== 0;
+    const writable = !code && (attributes & ATTR_TYPE_WRITE) !== 0;
+    this.setBounds(segment, down ? limit + 1 : 0, readable ? end : 0, writable ? end : 0);
+  }
+
+  /** −1 as an end: none. */
+  private setBounds(segment: number, first: number, readEnd: number, writeEnd: number): void {
+    const at = CPU_SEG_BOUNDS + (segment + 1) * SEG_BOUNDS_SIZE;
+    this.setAddress(at, first);
+    this.setAddress(at + 8, readEnd);
+    this.setAddress(at + 16, writeEnd);
+  }
+
+  /** The mode of code outside 64-bit mode: whether anything about its segments has to be checked. */
+  private compatibilityMode(): number {
+    const code = this.attributes(CS);
+    if ((code & ATTR_D) === 0) return MODE_CHECKED | MODE_CODE16;
+    const flatCode = this.limit(CS) === 0xffffffff && this.segmentBase(CS) === 0;
+    const wideStack = (this.attributes(SS) & ATTR_D) !== 0;
+    if (!flatCode || !wideStack || !this.isFlat(SS) || !this.isFlat(DS) || !this.isFlat(ES))
+      return MODE_CHECKED;
+    return (this.isFlat(FS) ? 0 : MODE_CHECKED_FS) | (this.isFlat(GS) ? 0 : MODE_CHECKED_GS);
+  }
+
+  /** Every offset of a data segment may be read and written, whatever its base. */
+  private isFlat(segment: number): boolean {
+    const data = ATTR_P | ATTR_S | ATTR_TYPE_WRITE;
+    const attributes = this.attributes(segment) & (data | ATTR_TYPE_CODE | ATTR_TYPE_DOWN);
+    return attributes === data && this.limit(segment) === 0xffffffff;
+  }
+
+  /**
+   * What the code at RIP is decoded for: bits of MODE_*. Whoever is about to execute asks: RFLAGS.AC, CR0.AM and the
+   * privilege level decide whether alignment is checked, and any of them may have changed.
+   */
+  codeMode(): number {
+    const mode = this.word(CPU_MODE);
+    const aligns =
+      (this.word(CPU_FLAGS_OTHER) & FLAG_AC) !== 0 && this.cpl === 3 && (this.cr0 & CR0_AM) !== 0;
+    this.i32[(this.base + CPU_ALIGN) >> 2] = aligns ? -1 : 0;
+    return aligns ? (mode & (MODE_LONG | MODE_CODE16)) | MODE_CHECKED : mode;
   }
 
   /** True in 64-bit mode, false in compatibility or legacy mode. */

@@ -2,34 +2,14 @@
  * Instructions that generated code leaves to TypeScript (`Exit.System`): loads of segment registers, far transfers,
  * descriptor look-ups. They are rare in a 64-bit guest, so clarity wins: addresses here are BigInt.
  *
- * Follows the Intel SDM volume 2 (MOV, POP, LDS, JMP, CALL, RET, IRET, LAR, LSL, VERR) and volume 3A, chapter 5. There
- * are no call gates and no task switches: a far transfer to one is #GP, as for a guest that cannot install them.
+ * Follows the Intel SDM volume 2 (MOV, POP, LDS, JMP, CALL, RET, IRET, LAR, LSL, VERR) and volume 3A, chapter 5. A call
+ * gate leads to code of the same privilege; one that leads inward is left to the hypervisor, who has the stacks for it.
+ * There are no task switches: a far transfer to a task is #GP, as it is in long mode.
  */
-import {
-  CPU,
-  CPU_CR0,
-  CPU_EXIT_RECORD,
-  CPU_INTERRUPT_SHADOW,
-  CPU_OFFSET_MASKS,
-  CPU_SEG_SLOTS,
-  REG_PAGE,
-  SEG_SLOT_SIZE,
-} from '../layout.ts';
-import type { Gva } from '../memory.ts';
+import { CPU, CPU_CR0, CPU_EXIT_RECORD, CPU_INTERRUPT_SHADOW, CPU_RIP } from '../layout.ts';
 import { Exit } from './exits.ts';
 import { GuestFault } from './guest-memory.ts';
-import {
-  REC_DISPLACEMENT,
-  REC_EXTRA,
-  REC_IMMEDIATE,
-  REC_INDEX,
-  REC_LENGTH,
-  REC_MASK,
-  REC_REG,
-  REC_RM,
-  REC_SCALE,
-  REC_SEGMENT,
-} from './record.ts';
+import { REC_IMMEDIATE, REC_LENGTH, REC_REG, REC_RM } from './record.ts';
 import {
   CS,
   DS,
@@ -48,7 +28,6 @@ import {
   VECTOR_SS,
   VECTOR_UD,
 } from './registers.ts';
-import type { VcpuState } from './state.ts';
 import {
   ATTR_D,
   ATTR_DPL_SHIFT,
@@ -57,63 +36,19 @@ import {
   ATTR_P,
   ATTR_S,
   ATTR_TYPE_CODE,
+  ATTR_TYPE_CONFORMING,
+  ATTR_TYPE_READ,
   ATTR_TYPE_WRITE,
 } from './state.ts';
-import type { Variant } from './variants.ts';
+import { NOTED, Raised, type SystemHost, SystemOperands } from './system-operands.ts';
 
-/** Questions that the processor asks while it executes. */
-export interface SystemHooks {
-  /**
-   * The descriptor that a selector names, or undefined beyond the table's limit. May raise `GuestFault` where the table
-   * cannot be read: the page fault is then the instruction's.
-   */
-  readDescriptor(selector: number): { readonly low: number; readonly high: number } | undefined;
-  /** A segment register has been loaded from a descriptor whose accessed bit is clear. May raise `GuestFault`. */
-  noteAccessed?(selector: number): void;
-  /** What SLDT, STR, SGDT and SIDT tell; without it, null selectors and empty tables at address 0. */
-  readonly tables?: SystemTables;
-}
+export type { SystemHooks, SystemTables } from './system-operands.ts';
 
-/** The system table registers, as far as they can be seen. */
-export interface SystemTables {
-  readonly ldtSelector: number;
-  readonly taskSelector: number;
-  readonly gdtLimit: number;
-  readonly gdtBase: Gva;
-  readonly idtLimit: number;
-  readonly idtBase: Gva;
-}
-
-/** What this file needs of the engine. */
-export interface SystemHost {
-  readonly cpu: VcpuState;
-  readonly memory: {
-    readonly u8: Uint8Array;
-    readonly view: DataView;
-    readonly u32: Uint32Array;
-    noteWrite(maddr: number, length: number): void;
-    readonly framesBase: number;
-  };
-  readonly hooks: SystemHooks;
-  translate(low: number, high: number, write: boolean): number;
-  raise(vector: number, error: number): Exit;
-  variantAt(record: number): Variant | undefined;
-}
-
-/** Unwinds to `executeSystem`; an exception is noted in the exit words. */
-const NOTED = Symbol('exception noted');
-class Raised {
-  readonly vector: number;
-  readonly error: number;
-  constructor(vector: number, error: number) {
-    this.vector = vector;
-    this.error = error;
-  }
-}
-
-const ATTR_TYPE_CONFORMING = 0x004;
-const ATTR_TYPE_READ = 0x002;
 const ATTR_TYPE_ACCESSED = 0x001;
+/** Types of system descriptors. */
+const TYPE_MASK = 0x00f;
+const TYPE_CALL_GATE = 0x00c;
+const EFER_LMA = 1 << 10;
 
 interface LoadedDescriptor {
   readonly attributes: number;
@@ -149,24 +84,10 @@ export function executeSystem(host: SystemHost): Exit {
   }
 }
 
-class SystemInstruction {
-  private readonly host: SystemHost;
-  private readonly cpu: VcpuState;
-  private readonly record: number;
-  private readonly variant: Variant;
-  private readonly size: number;
-
-  constructor(host: SystemHost, record: number, variant: Variant) {
-    this.host = host;
-    this.cpu = host.cpu;
-    this.record = record;
-    this.variant = variant;
-    this.size = variant.shape.size;
-  }
-
+class SystemInstruction extends SystemOperands {
   execute(): boolean {
     const { definition } = this.variant;
-    const next = this.mask(BigInt(this.cpu.rip) + BigInt(this.field8(REC_LENGTH)), 8);
+    const next = this.mask(BigInt(this.cpu.rip) + BigInt(this.field8(REC_LENGTH)), this.cpu.longMode ? 8 : 4);
     switch (definition.mnemonic) {
       case 'MOV': {
         if (definition.opcode !== 0x8e) return false;
@@ -180,8 +101,9 @@ class SystemInstruction {
         const selector = Number(this.peek(this.size, 0) & 0xffffn);
         const segment = POPPED[definition.map * 256 + definition.opcode];
         if (segment === undefined) return false;
+        const moved = this.movedStack(this.size);
         this.loadSegment(segment, selector);
-        this.dropStack(this.size);
+        this.setRegister(RSP * 8, moved, 8);
         if (segment === SS) this.shadow(next);
         break;
       }
@@ -190,9 +112,9 @@ class SystemInstruction {
       case 'LSS':
       case 'LFS':
       case 'LGS': {
-        const address = this.effectiveAddress();
-        const offset = this.read(address, this.size);
-        const selector = Number(this.read(address + BigInt(this.size), 2));
+        const pointer = this.memoryOperand();
+        const offset = this.read(pointer, this.size);
+        const selector = Number(this.read(this.further(pointer, this.size), 2));
         const segment = { LES: ES, LDS: DS, LSS: SS, LFS: FS, LGS: GS }[definition.mnemonic];
         this.loadSegment(segment, selector);
         this.setRegister(this.field8(REC_REG), offset, this.size);
@@ -200,8 +122,7 @@ class SystemInstruction {
       }
       case 'JMPF':
       case 'CALLF':
-        this.farTransfer(definition.mnemonic === 'CALLF', next);
-        return true;
+        return this.farTransfer(definition.mnemonic === 'CALLF', next);
       case 'RETF':
         this.farReturn(definition.operands.length > 0 ? this.immediate16() : 0);
         return true;
@@ -235,95 +156,6 @@ class SystemInstruction {
     }
     this.setRip(next);
     return true;
-  }
-
-  // -------------------------------------------------------------- operands
-
-  private field8(offset: number): number {
-    return this.host.memory.u8[this.record + offset]!;
-  }
-  private extra(): number {
-    return this.host.memory.view.getInt32(this.record + REC_EXTRA, true);
-  }
-  private immediate16(): number {
-    return this.host.memory.view.getUint16(this.record + REC_IMMEDIATE, true);
-  }
-  private mask(value: bigint, size: number): bigint {
-    return BigInt.asUintN(size * 8, value);
-  }
-  private register(offset: number, size: number): bigint {
-    const at = this.cpu.base + offset;
-    return this.mask(this.host.memory.view.getBigUint64(at, true), size);
-  }
-  private setRegister(offset: number, value: bigint, size: number): void {
-    const { view } = this.host.memory;
-    const at = this.cpu.base + offset;
-    if (size === 2) view.setUint16(at, Number(value & 0xffffn), true);
-    else view.setBigUint64(at, this.mask(value, size), true);
-  }
-  private effectiveAddress(): bigint {
-    const { view } = this.host.memory;
-    const base = view.getBigUint64(this.cpu.base + this.field8(REC_RM), true);
-    const index =
-      view.getBigUint64(this.cpu.base + this.field8(REC_INDEX), true) << BigInt(this.field8(REC_SCALE));
-    const displacement = BigInt(view.getInt32(this.record + REC_DISPLACEMENT, true));
-    const mask = view.getBigUint64(this.cpu.base + CPU_OFFSET_MASKS + this.field8(REC_MASK), true);
-    const offset = (base + index + displacement) & mask;
-    return this.inSlot(this.field8(REC_SEGMENT), offset);
-  }
-  private inSlot(slot: number, offset: bigint): bigint {
-    const { view } = this.host.memory;
-    const at = this.cpu.base + CPU_SEG_SLOTS + slot;
-    return (offset + view.getBigUint64(at, true)) & view.getBigUint64(at + 8, true);
-  }
-  private loadRm(size: number): bigint {
-    if (this.variant.shape.memory) return this.read(this.effectiveAddress(), size);
-    return this.register(this.field8(REC_RM), size);
-  }
-  /** Memory gets 16 bits; a register as many as the operand size says. */
-  private storeRm(value: bigint): void {
-    if (this.variant.shape.memory) this.write(this.effectiveAddress(), value, 2);
-    else this.setRegister(this.field8(REC_RM), value, this.size);
-  }
-
-  // -------------------------------------------------------------- memory
-
-  private translate(address: bigint, write: boolean): number {
-    const at = BigInt.asUintN(64, address);
-    const host = this.host.translate(Number(at & 0xffffffffn) | 0, Number(at >> 32n) | 0, write);
-    if (host === 0) throw NOTED;
-    return host;
-  }
-  private read(address: bigint, size: number): bigint {
-    if (size === 8 && (address & 0xfffn) <= 0xff8n) {
-      return this.host.memory.view.getBigUint64(this.translate(address, false), true);
-    }
-    let value = 0n;
-    for (let i = size - 1; i >= 0; i--) {
-      value = (value << 8n) | BigInt(this.host.memory.u8[this.translate(address + BigInt(i), false)]!);
-    }
-    return value;
-  }
-  private write(address: bigint, value: bigint, size: number): void {
-    const hosts: number[] = [];
-    for (let i = 0; i < size; i++) hosts.push(this.translate(address + BigInt(i), true));
-    for (const [i, host] of hosts.entries()) {
-      this.host.memory.u8[host] = Number((value >> BigInt(8 * i)) & 0xffn);
-      this.host.memory.noteWrite(host - this.host.memory.framesBase, 1);
-    }
-  }
-  private stackAddress(depth: number): bigint {
-    const long = this.cpu.longMode;
-    const pointer = this.register(RSP * 8, long ? 8 : 4) + BigInt(depth);
-    if (long) return this.mask(pointer, 8);
-    return this.inSlot((1 + SS) * SEG_SLOT_SIZE, this.mask(pointer, 4));
-  }
-  private peek(size: number, depth: number): bigint {
-    return this.read(this.stackAddress(depth), size);
-  }
-  private dropStack(bytes: number): void {
-    const size = this.cpu.longMode ? 8 : 4;
-    this.setRegister(RSP * 8, this.register(RSP * 8, size) + BigInt(bytes), size);
   }
 
   // -------------------------------------------------------------- segments
@@ -389,8 +221,7 @@ class SystemInstruction {
 
   private setRip(value: bigint): void {
     const v = BigInt.asUintN(64, value);
-    this.cpu.set(0x0a8, Number(v & 0xffffffffn) | 0, Number(v >> 32n) | 0);
-    this.cpu.set(REG_PAGE, Number(v & 0xfffff000n) | 0, Number(v >> 32n) | 0);
+    this.cpu.set(CPU_RIP, Number(v & 0xffffffffn) | 0, Number(v >> 32n) | 0);
   }
 
   private enterCode(selector: number, code: LoadedDescriptor, rip: bigint, size: number): void {
@@ -403,51 +234,91 @@ class SystemInstruction {
     this.setRip(target);
   }
 
-  private farTransfer(call: boolean, next: bigint): void {
+  /** Returns false where a call gate leads to a more privileged level. */
+  private farTransfer(call: boolean, next: bigint): boolean {
     const { cpu, variant } = this;
+    let { size } = this;
     let offset: bigint;
     let selector: number;
     if (variant.shape.memory) {
-      const address = this.effectiveAddress();
-      offset = this.read(address, this.size);
-      selector = Number(this.read(address + BigInt(this.size), 2));
+      const pointer = this.memoryOperand();
+      offset = this.read(pointer, size);
+      selector = Number(this.read(this.further(pointer, size), 2));
     } else {
       offset = BigInt(this.host.memory.view.getUint32(this.record + REC_IMMEDIATE, true));
       selector = this.extra() & 0xffff;
     }
-    const code = this.codeSegment(selector, false);
-    const entered = (selector & 0xfffc) | cpu.cpl;
-    if (call) {
-      this.write(this.stackAddress(-this.size), BigInt(cpu.selector(CS)), this.size);
-      this.write(this.stackAddress(-2 * this.size), next, this.size);
-      const stack = -2 * this.size;
-      this.enterCode(entered, code, offset, this.size);
-      this.dropStack(stack);
-    } else {
-      this.enterCode(entered, code, offset, this.size);
+    const gate = this.callGate(selector);
+    if (gate !== undefined) {
+      ({ selector, offset } = gate);
+      size = 8;
+      if (call && this.leadsInward(selector)) return false;
     }
+    const code = this.codeSegment(selector, false);
+    if (gate !== undefined && (code.attributes & ATTR_L) === 0)
+      throw new Raised(VECTOR_GP, selector & 0xfffc);
+    const entered = (selector & 0xfffc) | cpu.cpl;
+    // A call from compatibility mode to 64-bit code pushes as 64-bit code does: the segment's limit does not matter.
+    const long = cpu.longMode || (code.attributes & ATTR_L) !== 0;
+    const moved = this.movedStack(-2 * size, long);
+    if (call) {
+      this.write(this.stackTop(-size, long), BigInt(cpu.selector(CS)), size);
+      this.write(this.stackTop(-2 * size, long), next, size);
+    }
+    this.enterCode(entered, code, offset, size);
+    if (call) this.setRegister(RSP * 8, moved, 8);
+    return true;
+  }
+
+  /**
+   * Where a call gate leads; undefined if the selector does not name one. In long mode a gate has 64 bits and takes two
+   * entries (Intel SDM 3A, 5.8.3.1). The requested privilege of the selector in it is not looked at.
+   */
+  private callGate(selector: number): { selector: number; offset: bigint } | undefined {
+    const { cpu, host } = this;
+    const error = selector & 0xfffc;
+    const words = error === 0 ? undefined : host.hooks.readDescriptor(selector);
+    if (words === undefined || (cpu.efer & EFER_LMA) === 0) return undefined;
+    const { low, high } = words;
+    const { attributes, dpl } = parseDescriptor(low, high);
+    if ((attributes & (ATTR_S | TYPE_MASK)) !== TYPE_CALL_GATE) return undefined;
+    if (dpl < cpu.cpl || dpl < (selector & 3)) throw new Raised(VECTOR_GP, error);
+    if ((attributes & ATTR_P) === 0) throw new Raised(VECTOR_NP, error);
+    const upper = host.hooks.readDescriptor(selector + 8);
+    if (upper === undefined || (upper.high & 0x1f00) !== 0) throw new Raised(VECTOR_GP, error);
+    const offset = (BigInt(upper.low >>> 0) << 32n) | BigInt(((high & 0xffff0000) | (low & 0xffff)) >>> 0);
+    return { selector: (low >>> 16) & 0xfffc, offset };
+  }
+
+  private leadsInward(selector: number): boolean {
+    const words = (selector & 0xfffc) === 0 ? undefined : this.host.hooks.readDescriptor(selector);
+    if (words === undefined) return false;
+    const { attributes, dpl } = parseDescriptor(words.low, words.high);
+    const kind = ATTR_S | ATTR_TYPE_CODE;
+    return (attributes & (kind | ATTR_TYPE_CONFORMING)) === kind && dpl < this.cpu.cpl;
   }
 
   private farReturn(drop: number): void {
     const { cpu, size } = this;
-    const rip = this.peek(size, 0);
+    // In the order in which processors look: it shows where the segment ends in the middle.
     const selector = Number(this.peek(size, size) & 0xffffn);
-    const code = this.codeSegment(selector, true);
+    const rip = this.peek(size, 0);
     if ((selector & 3) === cpu.cpl) {
-      this.dropStackLater(2 * size + drop, () => this.enterCode(selector, code, rip, size));
+      const code = this.codeSegment(selector, true);
+      this.moveStackLater(2 * size + drop, () => this.enterCode(selector, code, rip, size));
       return;
     }
     const rsp = this.peek(size, 2 * size + drop);
     const ss = Number(this.peek(size, 3 * size + drop) & 0xffffn);
+    const code = this.codeSegment(selector, true);
     this.outward(selector, code, rip, size, rsp + BigInt(drop), ss);
   }
 
   /** The stack pointer's width is that of the mode left, so it moves before the mode changes, if nothing faults. */
-  private dropStackLater(bytes: number, enter: () => void): void {
-    const width = this.cpu.longMode ? 8 : 4;
-    const moved = this.register(RSP * 8, width) + BigInt(bytes);
+  private moveStackLater(bytes: number, enter: () => void): void {
+    const moved = this.movedStack(bytes);
     enter();
-    this.setRegister(RSP * 8, moved, width);
+    this.setRegister(RSP * 8, moved, 8);
   }
 
   /** Returns to a lower privilege: stack and data segments are reloaded. */
@@ -478,9 +349,9 @@ class SystemInstruction {
 
   private interruptReturn(): void {
     const { cpu, size } = this;
-    const rip = this.peek(size, 0);
-    const selector = Number(this.peek(size, size) & 0xffffn);
     const flags = Number(this.peek(size, 2 * size) & 0xffffffffn);
+    const selector = Number(this.peek(size, size) & 0xffffn);
+    const rip = this.peek(size, 0);
     const code = this.codeSegment(selector, true);
     const popsStack = cpu.longMode || (selector & 3) !== cpu.cpl;
     const before = cpu.cpl;
@@ -500,7 +371,7 @@ class SystemInstruction {
         this.setRegister(RSP * 8, rsp, size);
       }
     } else {
-      this.dropStackLater(3 * size, () => this.enterCode(selector, code, rip, size));
+      this.moveStackLater(3 * size, () => this.enterCode(selector, code, rip, size));
     }
     const iopl = (cpu.rflags >> 12) & 3;
     let keep = FLAG_VM;
@@ -552,7 +423,7 @@ class SystemInstruction {
     const base = (interrupts ? tables?.idtBase : tables?.gdtBase) ?? 0;
     const size = this.cpu.longMode ? 8 : 4;
     const value = (this.mask(BigInt(base), size) << 16n) | BigInt(limit);
-    this.write(this.effectiveAddress(), value, 2 + size);
+    this.write(this.memoryOperand(), value, 2 + size);
   }
 
   /** No interrupt comes before the instruction at `next` has been executed. */
@@ -566,7 +437,7 @@ class SystemInstruction {
     const raise = (destination & 3) < (source & 3);
     if (raise) {
       const value = BigInt((destination & ~3) | (source & 3));
-      if (this.variant.shape.memory) this.write(this.effectiveAddress(), value, 2);
+      if (this.variant.shape.memory) this.write(this.memoryOperand(), value, 2);
       else this.setRegister(this.field8(REC_RM), value, 2);
     }
     this.setZero(raise);

@@ -58,7 +58,7 @@ export class TlbBanks {
   private readonly common = new Uint8Array(TABLE_ENTRIES);
   private readonly lastUse = new Float64Array(TLB_BANK_COUNT);
   private readonly byKey = new Map<number, number>();
-  /** Mode of the code that a bank's execute tags lead to: 1 for 64-bit mode. */
+  /** Mode of the code that a bank's execute tags lead to: bits of MODE_*. */
   private readonly modes = new Uint8Array(TLB_BANK_COUNT);
   private uses = 0;
   /** Banks below this number have been used. */
@@ -173,10 +173,10 @@ export class TlbBanks {
    * The processor is about to execute in a mode. The decoded pages that the active bank knows of are those of one mode:
    * after a change they are forgotten.
    */
-  useMode(long: number): void {
+  useMode(mode: number): void {
     const bank = bankAt(this.current);
-    if (this.modes[bank] === long) return;
-    this.modes[bank] = long;
+    if (this.modes[bank] === mode) return;
+    this.modes[bank] = mode;
     const { i32 } = this.memory;
     const first = (this.current + TLB_EXECUTE) >> 2;
     for (let entry = 0; entry < TLB_ENTRIES; entry++) i32[first + entry * (TLB_ENTRY_SIZE >> 2)] = TLB_EMPTY;

@@ -43,6 +43,7 @@ export class VariantTable {
     }
   }
 
+  /** Numbers of handlers. A variant's checked handler has its number plus this one: see `checked-handlers.ts`. */
   get count(): number {
     return PSEUDO_COUNT + this.variants.length;
   }
@@ -52,8 +53,14 @@ export class VariantTable {
     return this.byDefinition.get(definition)?.get(key) ?? -1;
   }
 
+  /** The variant that a handler stands for; undefined for pseudo handlers and checked ones. */
   variant(handler: number): Variant | undefined {
     return this.variants[handler - PSEUDO_COUNT];
+  }
+
+  /** The variant of a handler, checked or not. */
+  variantOf(handler: number): Variant | undefined {
+    return this.variant(handler < this.count ? handler : handler - this.count);
   }
 }
 

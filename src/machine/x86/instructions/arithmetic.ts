@@ -193,7 +193,7 @@ const compareExchange: Semantics = (c) => {
 function compareExchangePair(half: 4 | 8): Semantics {
   return (c) => {
     const { f } = c;
-    const address = f.let(c.effectiveAddress());
+    const address = c.bind(c.effectiveAddress());
     if (half === 8) c.raiseIf(ne(and(wrap(address), i32(15)), i32(0)), 13);
     const host = c.translate(address, half * 2, true);
     const low = f.let(loadHost(host, half));
@@ -404,11 +404,11 @@ const asciiAdjustDivide: Semantics = (c) => {
 
 /** BOUND: #BR if the index lies outside the pair of bounds in memory. */
 const bound: Semantics = (c) => {
-  const { f, size } = c;
-  const address = f.let(c.effectiveAddress());
+  const { size } = c;
+  const address = c.bind(c.effectiveAddress());
   const lower = c.loadLinear(address, size);
-  const upper = c.loadLinear(add(address, i64(size)), size);
-  const index = f.let(c.signExtended(c.reg()));
+  const upper = c.loadLinear(c.displaced(address, i64(size)), size);
+  const index = c.f.let(c.signExtended(c.reg()));
   const outside = or(ltS(index, c.signExtended(lower)), ltS(c.signExtended(upper), index));
   c.raiseIf(outside, 5);
 };

@@ -1,6 +1,5 @@
 /** Shifts, rotates, double shifts, bit tests and bit scans. */
 import {
-  add,
   and,
   clz,
   constant,
@@ -324,8 +323,7 @@ function bitTest(change: Change, fromRegister: boolean): Semantics {
       let address = c.effectiveAddress();
       if (fromRegister) {
         const signed = c.signExtended(wideOffset);
-        address = add(address, shl(shrS(signed, i64(Math.log2(bits))), i64(Math.log2(size))));
-        if (!c.shape.long) address = and(address, i64(0xffffffff));
+        address = c.displaced(address, shl(shrS(signed, i64(Math.log2(bits))), i64(Math.log2(size))));
       }
       const host = c.translate(address, size, change !== 'test');
       const old = f.let(loadHost(host, size));

@@ -1,6 +1,5 @@
 /** Near control transfer: JMP, Jcc, CALL, RET, LOOP, JRCXZ. Far transfers are in `system.ts`. */
 import { add, and, type Expression, eqz, extendU, i64, nez, sub, wrap } from '../../../wasm/expression.ts';
-import { REG_PAGE } from '../../layout.ts';
 import type { InstructionSet } from '../definition.ts';
 import { CONDITION_NAMES, type Emitter, type Semantics } from '../emitter.ts';
 import { RCX } from '../registers.ts';
@@ -14,9 +13,13 @@ function returnAddress(c: Emitter): Expression {
   return c.size === 8 ? next : c.truncated(wrap(next));
 }
 
-/** Goes where a relative branch leads; with a 16-bit operand size the upper half of EIP is lost. */
+/** Where a relative branch leads; with a 16-bit operand size the upper half of EIP is lost. */
+function relativeTarget(c: Emitter): Expression {
+  const target = c.branchTarget();
+  return c.size === 2 ? and(target, i64(0xffff)) : target;
+}
 function goToTarget(c: Emitter): void {
-  if (c.size === 2) c.jumpTo(and(add(c.state64(REG_PAGE), c.immediate(8)), i64(0xffff)));
+  if (c.size === 2) c.jumpTo(relativeTarget(c));
   else c.jumpToTarget();
 }
 
@@ -27,24 +30,36 @@ const jumpIf =
     c.f.if(c.condition(n), () => goToTarget(c));
 const jumpIndirect: Semantics = (c) => c.jumpTo(asTarget(c, c.load()));
 
+/** In checked code both the stack and the target must be right before anything is pushed; processors look in this order. */
+function checkCall(c: Emitter, target: () => Expression): void {
+  if (!c.checked) return;
+  const top = c.movedStackPointer(i64(-c.size));
+  c.checkAccess(c.segmented('stack', top), c.size, true);
+  c.checkTarget(target);
+}
+
 const call: Semantics = (c) => {
+  checkCall(c, () => relativeTarget(c));
   c.push(returnAddress(c));
   c.noteCall();
   goToTarget(c);
 };
 const callIndirect: Semantics = (c) => {
   const target = c.load();
+  checkCall(c, () => asTarget(c, target));
   c.push(returnAddress(c));
   c.noteCall();
   c.jumpTo(asTarget(c, target));
 };
 const returnNear: Semantics = (c) => {
   const target = c.peek();
+  c.checkTarget(() => asTarget(c, target));
   c.drop(c.size);
   c.returnTo(asTarget(c, target));
 };
 const returnAndDrop: Semantics = (c) => {
   const target = c.peek();
+  c.checkTarget(() => asTarget(c, target));
   c.setStackPointer(c.movedStackPointer(add(extendU(c.immediate(2)), i64(c.size))));
   c.returnTo(asTarget(c, target));
 };
@@ -59,7 +74,18 @@ function loop(condition?: (c: Emitter) => Expression): Semantics {
     const { f } = c;
     const { addressSize } = c.shape;
     const left = f.let(sub(counter(c), i64(1)));
-    c.setGpr(RCX, addressSize === 8 ? left : c.truncated(wrap(left), addressSize), addressSize);
+    const commit = (): void =>
+      c.setGpr(RCX, addressSize === 8 ? left : c.truncated(wrap(left), addressSize), addressSize);
+    if (c.checked) {
+      const mask = addressSize === 8 ? i64(-1) : i64(addressSize === 4 ? 0xffffffff : 0xffff);
+      const taken = nez(and(left, mask));
+      const bound = f.let(condition === undefined ? taken : and(taken, condition(c)));
+      f.if(bound, () => c.checkTarget(() => relativeTarget(c)));
+      commit();
+      f.if(bound, () => goToTarget(c));
+      return;
+    }
+    commit();
     const taken = nez(addressSize === 8 ? left : f.let(counter(c)));
     f.if(condition === undefined ? taken : and(taken, condition(c)), () => goToTarget(c));
   };

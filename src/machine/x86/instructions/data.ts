@@ -132,12 +132,9 @@ const popRm: Semantics = (c) => {
 };
 
 const leave: Semantics = (c) => {
-  const { f } = c;
-  const stackSize = c.shape.long ? 8 : 4;
-  const frame = f.let(c.shape.long ? c.gpr(RBP, 8) : extendU(c.gpr(RBP, 4)));
+  const frame = c.f.let(c.stackOffset(RBP));
   const saved = c.loadLinear(c.segmented('stack', frame), c.size);
-  const top = add(frame, i64(c.size));
-  c.setStackPointer(stackSize === 8 ? top : and(top, i64(0xffffffff)));
+  c.setStackPointer(c.wrapStack(add(frame, i64(c.size))));
   c.setGpr(RBP, saved);
 };
 
@@ -148,24 +145,27 @@ const enter: Semantics = (c) => {
   const allocate = f.let(extendU(c.immediate(2)));
   const top = f.let(c.movedStackPointer(i64(-size)));
   c.storeLinear(c.segmented('stack', top), c.gpr(RBP), size);
-  const frame = f.let(top);
+  const frame = f.let(c.withStackPointer(top));
   f.if(nez(level), () => {
-    const source = f.let(c.shape.long ? c.gpr(RBP, 8) : extendU(c.gpr(RBP, 4)));
+    const source = f.variable(c.stackOffset(RBP));
     f.block((done) => {
       f.loop((again) => {
         f.set(level, add(level, i32(-1)));
         f.brIf(done, eqz(level));
-        f.set(source, add(source, i64(-size)));
-        f.set(top, add(top, i64(-size)));
+        f.set(source, c.wrapStack(add(source, i64(-size))));
+        f.set(top, c.wrapStack(add(top, i64(-size))));
         const copied = c.loadLinear(c.segmented('stack', source), size);
         c.storeLinear(c.segmented('stack', top), copied, size);
         f.br(again);
       });
     });
-    f.set(top, add(top, i64(-size)));
+    f.set(top, c.wrapStack(add(top, i64(-size))));
     c.storeLinear(c.segmented('stack', top), size === 8 ? frame : wrap(frame), size);
   });
-  c.setStackPointer(c.shape.long ? f.let(sub(top, allocate)) : and(sub(top, allocate), i64(0xffffffff)));
+  f.set(top, c.wrapStack(sub(top, allocate)));
+  // The new top of the stack must be writable.
+  c.translate(c.segmented('stack', top), size, true);
+  c.setStackPointer(top);
   c.setGpr(RBP, size === 8 ? frame : wrap(frame));
 };
 
@@ -174,21 +174,29 @@ const pushAll: Semantics = (c) => {
   const { f, size } = c;
   const top = f.let(c.stackPointer());
   for (let n = 0; n < 8; n++) {
-    const at = and(add(top, i64(-size * (n + 1))), i64(0xffffffff));
+    const at = c.wrapStack(add(top, i64(-size * (n + 1))));
     c.storeLinear(c.segmented('stack', at), c.gpr(n), size);
   }
-  c.setStackPointer(and(add(top, i64(-size * 8)), i64(0xffffffff)));
+  c.setStackPointer(c.wrapStack(add(top, i64(-size * 8))));
 };
 const popAll: Semantics = (c) => {
   const { f, size } = c;
   const top = f.let(c.stackPointer());
-  const values = [];
-  for (let n = 0; n < 8; n++) {
-    const at = and(add(top, i64(size * (7 - n))), i64(0xffffffff));
-    values.push(n === 4 ? undefined : c.loadLinear(c.segmented('stack', at), size));
+  const pop = (n: number): Expression => {
+    const at = c.wrapStack(add(top, i64(size * (7 - n))));
+    return c.loadLinear(c.segmented('stack', at), size);
+  };
+  if (c.checked) {
+    // Processors fill one register after the other: a limit in the middle is seen.
+    for (let n = 7; n >= 0; n--) {
+      const value = pop(n);
+      if (n !== 4) c.setGpr(n, value);
+    }
+  } else {
+    const values = [7, 6, 5, 3, 2, 1, 0].map((n) => [n, pop(n)] as const);
+    for (const [n, value] of values) c.setGpr(n, value);
   }
-  for (const [n, value] of values.entries()) if (value !== undefined) c.setGpr(n, value);
-  c.setStackPointer(and(add(top, i64(size * 8)), i64(0xffffffff)));
+  c.setStackPointer(c.wrapStack(add(top, i64(size * 8))));
 };
 
 const pushFlags: Semantics = (c) => {
@@ -219,8 +227,9 @@ const popFlags: Semantics = (c) => {
   c.setArithmeticFlags(value);
   const open = and(shrU(c.otherFlags(), i32(9)), i32(1));
   f.if(and(nez(c.state32(CPU_INTERRUPT_WAITS)), open), () => c.exit(Exit.InterruptWindow));
-  // The engine single-steps what follows.
-  f.if(and(value, i32(FLAG_TF)), () => c.exit(Exit.Decode));
+  // The engine single-steps what follows, or executes other code for it: with alignment checks, or without.
+  const turned = and(xor(c.otherFlags(), old), i32(FLAG_AC));
+  f.if(or(and(value, i32(FLAG_TF)), turned), () => c.exit(Exit.Decode));
 };
 
 const pushSegment =

@@ -42,12 +42,14 @@ const storeMasked: Semantics = mmx((c) => {
   const { f } = c;
   const mask = f.let(i8x16.shrS(asVector(load64(c.mmxRm())), i32(7)));
   const value = f.let(asVector(load64(c.mmxReg())));
+  // Processors look at the segment even if nothing is stored, and have entered MMX by then.
+  enterMmx(c);
+  if (c.checked) c.checkAccess(destination(c), 8, true);
   f.if(bits.anyTrue(mask), () => {
     const host = c.translate(destination(c), 8, true);
     f.store64(host, lowHalf(bits.select(value, asVector(load64(host)), mask)));
     c.stored(host);
   });
-  enterMmx(c);
 });
 
 const empty: Semantics = mmx((c) => {

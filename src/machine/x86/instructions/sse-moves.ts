@@ -91,8 +91,14 @@ const storeMasked: Semantics = sse((c) => {
   const { f } = c;
   const mask = f.let(i8x16.shrS(load128(c.xmmRm()), i32(7)));
   const value = f.let(load128(c.xmmReg()));
+  if (c.checked) {
+    // Processors look at the segment even if nothing is stored, and at one half after the other.
+    const address = destination(c);
+    c.checkAccess(address, 8, true);
+    c.checkAccess(c.displaced(address, i64(8)), 8, true);
+  }
   f.if(bits.anyTrue(mask), () => {
-    const host = c.translate(destination(c), 16, true);
+    const host = c.translate(destination(c), 16, true, 8);
     f.store128(host, bits.select(value, load128(host), mask));
     c.stored(host);
   });

@@ -28,7 +28,7 @@ import {
   CPU_FPU_TOP,
   CPU_WIDE,
 } from '../../layout.ts';
-import type { Emitter, Semantics } from '../emitter.ts';
+import type { Address, Emitter, Semantics } from '../emitter.ts';
 import { VECTOR_GP, VECTOR_MF, VECTOR_NM, VECTOR_UD, VECTOR_XM } from '../registers.ts';
 import { i64x2 } from './vector.ts';
 
@@ -89,8 +89,8 @@ export function writeMmx(c: Emitter, register: Expression, value: Expression): v
 }
 
 /** Raises #GP(0) unless a linear address is a multiple of 16, and gives it back. */
-export function aligned(c: Emitter, address: Expression): Local {
-  const bound = c.f.let(address);
+export function aligned(c: Emitter, address: Address): Address {
+  const bound = c.bind(address);
   c.raiseIf(and(wrap(bound), i32(15)), VECTOR_GP);
   return bound;
 }

@@ -16,11 +16,14 @@ const loadMxcsr: Semantics = sse((c) => {
 });
 const storeMxcsr: Semantics = sse((c) => c.store(c.f.let(c.state32(CPU_MXCSR)), 4));
 
+const IMAGE_BYTES = 512;
+
 /** FXSAVE and FXRSTOR (`assembly/fpu-image.ts`): REX.W, here the operand size, widens the pointers. */
 function image(support: 'saveFpuImage' | 'restoreFpuImage'): Semantics {
   return (c) => {
     fpuGuard(c, BLOCKED_X87);
     const address = aligned(c, c.effectiveAddress());
+    c.checkAccess(address, IMAGE_BYTES, support === 'saveFpuImage', 1);
     const done = callSupport(c.support, support, address, i32(c.size === 8 ? 1 : 0));
     c.f.if(eqz(done), () => c.fault());
   };

@@ -83,7 +83,7 @@ function repeatable(operation: StringOperation): Semantics {
         f.brIf(end, or(eqz(count), geU(done, budget)));
         c.setState32(CPU_EXTRA_RETIRED, done);
         const { bulk } = operation;
-        if (bulk !== undefined) {
+        if (bulk !== undefined && !c.checked) {
           const left = f.let(sub(budget, done));
           const most = f.let(select(ltU(count, extendU(left)), wrap(count), left));
           const moved = f.local(I32);
@@ -209,8 +209,9 @@ const compare: StringOperation = {
   compares: true,
   stores: false,
   once(c, step) {
-    const first = c.loadLinear(sourceAddress(c), c.size);
+    // Where both fault, processors report the one at rDI.
     const second = c.loadLinear(targetAddress(c), c.size);
+    const first = c.loadLinear(sourceAddress(c), c.size);
     subtraction.compute(c, first, second).flags();
     advance(c, RSI, step);
     advance(c, RDI, step);

@@ -35,11 +35,22 @@ const loadControl: Semantics = waiting((c) => run(c, 'x87LoadControl', c.load(2)
 const storeStatus: Semantics = unwaiting((c) => c.store(c.f.let(callSupport(c.support, 'x87Status')), 2));
 const storeStatusToAx: Semantics = unwaiting((c) => c.setGpr(RAX, callSupport(c.support, 'x87Status'), 2));
 
-/** Moves an image of words (operand size 2) or doublewords; all of it is translated before anything changes. */
-const image: (support: string) => Semantics = (support) => (c) => {
-  const done = callSupport(c.support, support, c.effectiveAddress(), i32(c.size === 2 ? 2 : 4));
-  c.f.if(eqz(done), () => c.fault());
-};
+const ENVIRONMENT_WORDS = 7;
+const REGISTER_BYTES = 80;
+
+/**
+ * Moves an image of words (operand size 2) or doublewords, with `registers` bytes behind it; all of it is translated
+ * before anything changes.
+ */
+const image: (support: string, write: boolean, registers?: number) => Semantics =
+  (support, write, registers = 0) =>
+  (c) => {
+    const width = c.size === 2 ? 2 : 4;
+    const address = c.bind(c.effectiveAddress());
+    c.checkAccess(address, ENVIRONMENT_WORDS * width + registers, write, width);
+    const done = callSupport(c.support, support, address, i32(width));
+    c.f.if(eqz(done), () => c.fault());
+  };
 
 export function defineX87(set: InstructionSet): void {
   defineX87LoadStore(set);
@@ -56,10 +67,10 @@ export function defineX87(set: InstructionSet): void {
   set.define('FNSTSW', 'DF =E0', '', storeStatusToAx);
 
   const images = { sizes: [2, 4, 8] };
-  set.define('FNSTENV', 'D9 /6', 'M', unwaiting(image('x87StoreEnvironment')), images);
-  set.define('FLDENV', 'D9 /4', 'M', waiting(image('x87LoadEnvironment')), images);
-  set.define('FNSAVE', 'DD /6', 'M', unwaiting(image('x87Save')), images);
-  set.define('FRSTOR', 'DD /4', 'M', waiting(image('x87Restore')), images);
+  set.define('FNSTENV', 'D9 /6', 'M', unwaiting(image('x87StoreEnvironment', true)), images);
+  set.define('FLDENV', 'D9 /4', 'M', waiting(image('x87LoadEnvironment', false)), images);
+  set.define('FNSAVE', 'DD /6', 'M', unwaiting(image('x87Save', true, REGISTER_BYTES)), images);
+  set.define('FRSTOR', 'DD /4', 'M', waiting(image('x87Restore', false, REGISTER_BYTES)), images);
 
   // Of the 8087 and the 80287; nothing since.
   set.define('FENI', 'DB =E0', '', unwaiting(nothing));
