@@ -4,7 +4,7 @@
  * are sampled by the form's name, so that the whole covers them all.
  */
 import { type Definition, operandSizes } from '../definition.ts';
-import { CODE, type Form, MIDDLE } from './inputs.ts';
+import { CODE, type Form, MIDDLE, WINDOW } from './inputs.ts';
 
 /** Instructions that vectors do not try, and why. */
 const EXCLUDED: Readonly<Record<string, string>> = {
@@ -129,6 +129,18 @@ const COMPATIBLE_ADDRESSING: readonly Addressing[] = [
   { mod: 2, rm: 7, tail: 'e0ffffff', prefix: '26', kinds: { 7: 'p' } },
 ];
 
+/** Sixteen-bit offsets, in 16-bit code. */
+const NARROW_ADDRESSING: readonly Addressing[] = [
+  { mod: 0, rm: 7, kinds: { 3: 'q' } }, // [bx]
+  { mod: 1, rm: 6, tail: '10', kinds: { 5: 'q' } }, // [bp+16]
+  { mod: 0, rm: 0, kinds: { 3: 'q', 6: 'c' } }, // [bx+si]
+  { mod: 2, rm: 5, tail: 'f0ff', kinds: { 7: 'q' } }, // [di-16]
+  { mod: 0, rm: 6, tail: hex(MIDDLE - WINDOW - 5, 2), kinds: {} }, // [absolute]
+  { mod: 2, rm: 2, tail: '0800', kinds: { 5: 'q', 6: 'c' } }, // [bp+si+8]
+];
+/** Prefixes that a form with limits may have. */
+const OVERRIDES = ['', '', '26', '2e', '36', '3e', '64', '65'];
+
 interface Choice {
   readonly size: number;
   readonly memory: boolean;
@@ -139,11 +151,15 @@ interface Choice {
   /** Force a REX prefix on byte registers. */
   readonly rexBytes?: boolean;
   readonly addressing?: number;
+  /** `Form.limits`; with `h` in it, the form is 16-bit code. */
+  readonly limits?: string;
 }
 
 const STACK = /^(PUSH|POP|CALL|RET|ENTER|PUSHA|POPA|PUSHF|POPF)$/;
 /** Loads and stores of whole FPU states. */
 const IMAGE = /^(FXSAVE|FXRSTOR|FNSTENV|FLDENV|FNSAVE|FRSTOR)$/;
+/** CMPXCHG16B is none in compatibility mode; PREFETCH may do what it wants. */
+const NOT_LIMITED = /^(CMPXCHG16B|PREFETCHW?|NOP|CLFLUSH)$/;
 const STRING = /^(MOVS|CMPS|STOS|LODS|SCAS)B?$/;
 
 function makeForm(d: Definition, c: Choice): Form {
@@ -153,7 +169,9 @@ function makeForm(d: Definition, c: Choice): Form {
     c.narrowAddress ? 'a32' : '',
     c.lock ? 'lock' : '',
     c.rexBytes ? 'rex' : '',
+    c.limits ?? '',
   ];
+  const narrow = c.limits?.includes('h') === true;
   const place = d.rm === 'none' ? '' : c.memory ? 'm' : 'r';
   const tail = c.addressing === undefined ? '' : `#${c.addressing}`;
   const words = [
@@ -168,7 +186,7 @@ function makeForm(d: Definition, c: Choice): Form {
 
   const kinds: string[] = new Array(16).fill('r');
   const fixed = needsPlainPointer(d);
-  const list = long ? LONG_ADDRESSING : COMPATIBLE_ADDRESSING;
+  const list = long ? LONG_ADDRESSING : narrow ? NARROW_ADDRESSING : COMPATIBLE_ADDRESSING;
   const addressing = c.memory ? list[fixed ? 0 : (c.addressing ?? sample(name, list.length))]! : undefined;
 
   // ---- prefixes
@@ -176,12 +194,13 @@ function makeForm(d: Definition, c: Choice): Form {
   let rex = 0;
   const usesSize = d.options.size === undefined && operandSizes(d).length > 1;
   if (usesSize) {
-    if (size === 2) prefixes += '66';
+    if (size === (narrow ? 4 : 2) && operandSizes(d).includes(2)) prefixes += '66';
     const always64 = d.options.default64 === true || d.options.force64 === true;
     if (size === 8 && !(always64 && long)) rex |= 0x48;
   }
   if (c.narrowAddress) prefixes += '67';
   if (addressing?.prefix !== undefined) prefixes += addressing.prefix;
+  else if (c.limits !== undefined && !long) prefixes += OVERRIDES[sample(`${name}segment`, OVERRIDES.length)];
   if (c.repeat) prefixes += hex(c.repeat);
   if (d.prefix !== undefined && d.prefix !== 'NP') prefixes += d.prefix.toLowerCase();
   if (addressing?.rex !== undefined) rex |= 0x40 | addressing.rex;
@@ -231,9 +250,10 @@ function makeForm(d: Definition, c: Choice): Form {
   const fpu = registersUsed(d);
   for (const [n, kind] of Object.entries(addressing?.kinds ?? {})) {
     // x87 memory holds a value at each multiple of sixteen.
-    kinds[Number(n)] = kind === 'p' && fpu[1] === 'x' ? 'a' : kind;
+    kinds[Number(n)] = kind === 'p' && fpu[1] === 'x' && c.limits === undefined ? 'a' : kind;
   }
   const fixups = implicitOperands(d, c, kinds);
+  if (narrow) for (const n of [3, 4, 5, 6, 7]) if (kinds[n] === 'p') kinds[n] = 'q';
   const shift = SHIFT_CLASS[d.mnemonic];
   let count = '-';
   if (shift !== undefined && !/^D[01]$/.test(hex(d.opcode).toUpperCase())) {
@@ -253,6 +273,7 @@ function makeForm(d: Definition, c: Choice): Form {
     count,
     direction: STRING.test(d.mnemonic) || /^(CLD|STD|PUSHF|POPF)$/.test(d.mnemonic),
     status: fpu[1] === '-' ? 0 : 0xffff,
+    ...(c.limits === undefined ? {} : { limits: c.limits }),
   };
 }
 
@@ -349,7 +370,8 @@ function implicitOperands(d: Definition, c: Choice, kinds: string[]): string {
 
 function immediateBytes(d: Definition, size: number, long: boolean, c: Choice): string {
   let text = '';
-  const addressSize = c.narrowAddress ? 4 : long ? 8 : 4;
+  const narrow = c.limits?.includes('h') === true;
+  const addressSize = narrow ? 2 : c.narrowAddress ? 4 : long ? 8 : 4;
   for (const operand of d.operands) {
     const width = operand[1] ?? '';
     switch (operand[0]) {
@@ -368,13 +390,48 @@ function immediateBytes(d: Definition, size: number, long: boolean, c: Choice): 
             : hex(sample(d.encoding, 3000) - 1500, size === 2 ? 2 : 4);
         break;
       case 'O':
-        text += hex(MIDDLE - sample(d.encoding, 8), 4) + (addressSize === 8 ? '00000000' : '');
+        text += narrow
+          ? hex(MIDDLE - WINDOW - sample(d.encoding, 8), 2)
+          : hex(MIDDLE - sample(d.encoding, 8), 4) + (addressSize === 8 ? '00000000' : '');
         break;
       default:
         break;
     }
   }
   return text;
+}
+
+/** What may touch memory, or leads elsewhere: with limits, and where accesses must be aligned. */
+export function limitedFormsOf(d: Definition): Form[] {
+  const forms = new Map<string, Form>();
+  const put = (c: Choice): void => {
+    const form = makeForm(d, c);
+    forms.set(`${form.limits} ${form.code}`, form);
+  };
+  const { options, mnemonic: m } = d;
+  const wide = operandSizes(d).length > 1;
+  const branch = options.branch === true || /^(JMP|CALL|RET)$/.test(m);
+  const implicit = STACK.test(m) || STRING.test(m) || /^(LEAVE|XLAT|MASKMOV.*)$/.test(m);
+  const memory = d.rm === 'both' || d.rm === 'memory';
+  const touches = memory || implicit || d.operands.some((o) => o.startsWith('O'));
+  for (const size of operandSizes(d)) {
+    const repeats = options.repeatable === true ? [0, 0xf3, 0xf2] : [0];
+    if (NOT_LIMITED.test(m) || (m === 'MOVSXD' && size === 2)) continue;
+    for (const repeat of repeats) {
+      const choice = { size, memory, repeat };
+      const longOnly = size === 8 && wide;
+      if (!longOnly && options.mode !== 'long') {
+        // A 16-bit jump would leave the code page, unless that begins at zero.
+        const limits = IMAGE.test(m) ? 'ca' : 'dca';
+        if (branch ? size !== 2 : touches) put({ ...choice, long: false, limits });
+        if ((branch || touches) && !IMAGE.test(m)) put({ ...choice, long: false, limits: 'wha' });
+      }
+      if (options.mode === 'legacy' || !touches) continue;
+      if ((options.force64 === true && size !== 8) || (options.default64 === true && size === 4)) continue;
+      put({ ...choice, long: true, limits: 'a' });
+    }
+  }
+  return [...forms.values()];
 }
 
 /** The forms of one definition, without duplicates. */

@@ -23,7 +23,7 @@ enum { CODE_PAGE = 0x100000, CODE = 0x100800, CODE_TARGET = 0x100900, WINDOW = 0
 enum { WINDOW_WORDS = 128, GROUP = 10 };
 
 typedef struct {
-  char name[160], code[256], registers[24], fixups[8], count[8];
+  char name[160], code[256], registers[24], fixups[8], count[8], limits[8];
   char memory, xmm, x87;
   int bits, direction;
   uint32_t flags, status;
@@ -36,12 +36,15 @@ typedef struct {
   int code_length, outcome;
   uint32_t segments[7];
   int64_t rip;
+  /* What a form with limits is executed with: ES CS SS DS FS GS, and the base of that CS. */
+  uint32_t selectors[6], code_base;
 } Registers;
 
 static Form form;
 static int16_t template[96];
 static int template_length, records, shown, done;
 static Registers inputs, outputs;
+void on_signal(int number, siginfo_t *info, void *given);
 static ucontext_t *context, home;
 
 /* ---------------------------------------------------------------- the generator: xoshiro128** */
@@ -176,6 +179,7 @@ static void register_value(char kind) {
     r = next(), low = MIDDLE - 32 + (r & 1 ? r >> 1 & 63 : 32), high = 0;
     if (kind == 'P') high = next();
     break;
+  case 'q': r = next(), low = (MIDDLE - WINDOW - 32 + (r & 63)) | (r & 0x7fff0000), high = 0; break;
   case 'a': set(MIDDLE - 32 + ((next() & 3) << 4), 0); break;
   case 'w': set(WINDOW, 0); break;
   case 'i': low = (next() & 7) - 4, high = sign_of(low); break;
@@ -229,13 +233,17 @@ static void fill_memory(void) {
 }
 
 static void store(int64_t address, int bytes, uint32_t l, uint32_t h) {
-  uint8_t *at = (uint8_t *)inputs.memory + (address - WINDOW);
-  memcpy(at, &l, 4);
-  if (bytes == 8) memcpy(at + 4, &h, 4);
+  int reach = strchr(form.limits, 'd') ? 16 : 0;
+  for (int place = -reach; place <= reach; place += 16) {
+    uint8_t *at = (uint8_t *)inputs.memory + (address - WINDOW) + place;
+    memcpy(at, &l, 4);
+    if (bytes == 8) memcpy(at + 4, &h, 4);
+  }
 }
 static void fix_up(void) {
   int64_t rax = inputs.general[0], rdx = inputs.general[2], rbx = inputs.general[3], rsp = inputs.general[4];
   int width = form.bits == 64 ? 8 : 4;
+  if (strchr(form.limits, 'w')) rbx = WINDOW + (rbx & 0xffff), rsp = WINDOW + (rsp & 0xffff);
   for (const char *p = form.fixups; *p; p++) {
     uint32_t r = *p == '-' ? 0 : next();
     switch (*p) {
@@ -270,6 +278,35 @@ static void fix_up(void) {
     case 'F': store(rsp, 8, (r & 0xcd5) | 0x202, 0); break;
     }
   }
+}
+
+/* Selectors of the LDT that `fill_ldt` makes: data and stacks around the window, and code, with limits that are met. */
+#define LOCAL(entry) ((entry) << 3 | 7)
+static const uint32_t WIDE_DATA[] = {0x2b, 0x2b, LOCAL(10), LOCAL(11), LOCAL(12), LOCAL(13), LOCAL(2), LOCAL(4), LOCAL(3), 0};
+static const uint32_t WIDE_STACKS[] = {0x2b, 0x2b, LOCAL(10), LOCAL(11), LOCAL(12), LOCAL(13)};
+static const uint32_t NARROW_DATA[] = {LOCAL(16), LOCAL(16), LOCAL(14), LOCAL(15), LOCAL(18), LOCAL(19), 0};
+static const uint32_t NARROW_STACKS[] = {LOCAL(16), LOCAL(16), LOCAL(14), LOCAL(15), LOCAL(17)};
+static const uint32_t CODE32[] = {0x23, 0x23, LOCAL(20), LOCAL(21), LOCAL(22), LOCAL(23)};
+static const uint32_t CODE16[] = {LOCAL(24), LOCAL(24), LOCAL(25)};
+/* Letters of limits: d wide data, w narrow data and stacks, c 32-bit code, h 16-bit code, a AC. */
+static void draw_limits(void) {
+  static const uint32_t FLAT[6] = {0x2b, 0x23, 0x2b, 0x2b, 0, 0};
+  static const int DATA[] = {0, 3, 4, 5};
+  memcpy(inputs.selectors, FLAT, sizeof FLAT);
+  if (form.bits == 64) inputs.selectors[1] = 0x33;
+  for (const char *p = form.limits; *p; p++) {
+    uint32_t r = *p == '-' ? 0 : next();
+    for (int i = 0; i < 4; i++) {
+      if (*p == 'd') inputs.selectors[DATA[i]] = PICK(WIDE_DATA, r >> 8 * i & 0xff);
+      if (*p == 'w') inputs.selectors[DATA[i]] = PICK(NARROW_DATA, r >> 8 * i & 0xff);
+    }
+    if (*p == 'd') inputs.selectors[2] = PICK(WIDE_STACKS, next());
+    if (*p == 'w') inputs.selectors[2] = PICK(NARROW_STACKS, next());
+    if (*p == 'c') inputs.selectors[1] = PICK(CODE32, r);
+    if (*p == 'h') inputs.selectors[1] = PICK(CODE16, r);
+    if (*p == 'a' && r & 1) inputs.flags |= 0x40000;
+  }
+  inputs.code_base = inputs.selectors[1] >= LOCAL(21) && inputs.selectors[1] <= LOCAL(25) ? CODE_PAGE : 0;
 }
 
 static void fill_xmm(void) {
@@ -326,6 +363,7 @@ static void draw_inputs(void) {
   fix_up();
   if (form.xmm != '-') fill_xmm();
   if (form.x87 != '-') fill_x87();
+  draw_limits();
 }
 
 static uint32_t defined_flags(void) {
@@ -354,6 +392,7 @@ static void word(Hash *h, uint32_t w) {
 static void each_word(void visit(const char *name, int index, uint32_t now, uint32_t before)) {
   visit("outcome", -1, outputs.outcome, 3);
   visit("rip", -1, outputs.rip, 0);
+  if (form.limits[0] != '-') visit("error", -1, outputs.segments[6], 0);
   for (int n = 0; n < (form.bits == 64 ? 16 : 8); n++) {
     visit("r", 2 * n, outputs.general[n], inputs.general[n]);
     if (form.bits == 64) visit("r", 2 * n + 1, outputs.general[n] >> 32, inputs.general[n] >> 32);
@@ -391,8 +430,8 @@ static void load_context(void) {
   greg_t *g = context->uc_mcontext.gregs;
   for (int n = 0; n < 16; n++) g[ORDER[n]] = inputs.general[n];
   g[REG_EFL] = inputs.flags | 0x202;
-  g[REG_RIP] = CODE;
-  g[REG_CSGSFS] = 0x2bLL << 48 | (form.bits == 64 ? 0x33 : 0x23);
+  g[REG_RIP] = CODE - inputs.code_base;
+  g[REG_CSGSFS] = (int64_t)inputs.selectors[2] << 48 | inputs.selectors[1];
   memset((void *)CODE, 0xcc, 128);
   memcpy((void *)CODE, inputs.code, inputs.code_length);
   memcpy((void *)WINDOW, inputs.memory, sizeof inputs.memory);
@@ -425,7 +464,7 @@ static void read_context(void) {
   /* What compatibility mode leaves in the upper half of RSP is lost when a signal is delivered. */
   if (strchr(form.fixups, 'G') && form.bits == 64 && outputs.segments[1] != 0x33) outputs.general[4] &= 0xffffffff;
   outputs.outcome = g[REG_TRAPNO];
-  outputs.rip = g[REG_RIP] - CODE;
+  outputs.rip = g[REG_RIP] - (CODE - inputs.code_base);
   outputs.flags = g[REG_EFL] & defined_flags();
   memcpy(outputs.memory, (void *)WINDOW, sizeof outputs.memory);
   forget_pointers();
@@ -447,13 +486,21 @@ static void take_segments(void) {
   greg_t *g = context->uc_mcontext.gregs;
   uint32_t error = g[REG_TRAPNO] == 3 ? 0 : g[REG_ERR], cs = g[REG_CSGSFS] & 0xffff, ss = (uint64_t)g[REG_CSGSFS] >> 48;
   uint32_t now[7] = {es & 0xffff, cs, ss, ds & 0xffff, fs & 0xffff, gs & 0xffff, error};
-  uint32_t before[7] = {0x2b, form.bits == 64 ? 0x33 : 0x23, 0x2b, 0x2b, 0, 0, 0};
+  uint32_t before[7] = {0};
+  memcpy(before, inputs.selectors, sizeof inputs.selectors);
   /* A return from the kernel leaves null selectors zero. */
   for (int i = 0; i < 6; i++) {
     if ((now[i] & 0xfffc) == 0) now[i] = 0;
   }
   memcpy(outputs.segments, now, sizeof now);
   memcpy(inputs.segments, before, sizeof before);
+}
+
+/* The last thing before a return to a form with limits: the C library's variables are out of reach from then on. */
+static void load_segments(void) {
+  uint32_t *s = inputs.selectors;
+  if (form.limits[0] == '-') return;
+  __asm__ volatile("mov %0, %%es; mov %1, %%ds; mov %2, %%fs; mov %3, %%gs" ::"r"(s[0]), "r"(s[3]), "r"(s[4]), "r"(s[5]));
 }
 
 /* One LDT entry of each kind: `segments.ts` has the descriptors that Linux makes of them. */
@@ -467,6 +514,25 @@ static int fill_ldt(void) {
     {.entry_number = 6, .limit = 0xfffff, .seg_32bit = 1, .limit_in_pages = 1, .seg_not_present = 1},
     {.entry_number = 7, .base_addr = 0x12345678, .limit = 0x1234},
     {.entry_number = 9, .limit = 0xfffff, .seg_32bit = 1, .limit_in_pages = 1, .contents = 2, .seg_not_present = 1},
+    /* Data that ends, and that begins, in the middle of the window; then the same with a base. */
+    {.entry_number = 10, .limit = 0x110, .seg_32bit = 1, .limit_in_pages = 1},
+    {.entry_number = 11, .limit = 0x110, .seg_32bit = 1, .limit_in_pages = 1, .contents = 1},
+    {.entry_number = 12, .base_addr = 0x10, .limit = 0x110, .seg_32bit = 1, .limit_in_pages = 1},
+    {.entry_number = 13, .base_addr = -0x10, .limit = 0x110, .seg_32bit = 1, .limit_in_pages = 1, .contents = 1},
+    /* Data and stacks that 16-bit offsets reach: the window, all but its end, and all but its beginning. */
+    {.entry_number = 14, .base_addr = WINDOW, .limit = 0x103},
+    {.entry_number = 15, .base_addr = WINDOW, .limit = 0xfb, .contents = 1},
+    {.entry_number = 16, .base_addr = WINDOW, .limit = 0x1ff},
+    {.entry_number = 17, .base_addr = WINDOW, .limit = 0x1ff, .seg_32bit = 1},
+    {.entry_number = 18, .base_addr = WINDOW, .limit = 0x1ff, .read_exec_only = 1},
+    {.entry_number = 19, .base_addr = WINDOW, .limit = 0x1ff, .contents = 2},
+    /* Code with no base; with one, and a limit soon after the code, within it, and far away; 16-bit code. */
+    {.entry_number = 20, .limit = 0x100, .seg_32bit = 1, .limit_in_pages = 1, .contents = 2},
+    {.entry_number = 21, .base_addr = CODE_PAGE, .limit = 0x87f, .seg_32bit = 1, .contents = 2},
+    {.entry_number = 22, .base_addr = CODE_PAGE, .limit = 0x802, .seg_32bit = 1, .contents = 2},
+    {.entry_number = 23, .base_addr = CODE_PAGE, .limit = 0x9ff, .seg_32bit = 1, .contents = 2, .read_exec_only = 1},
+    {.entry_number = 24, .base_addr = CODE_PAGE, .limit = 0xffff, .contents = 2},
+    {.entry_number = 25, .base_addr = CODE_PAGE, .limit = 0x87f, .contents = 2},
   };
   for (unsigned i = 0; i < sizeof KINDS / sizeof *KINDS; i++) {
     if (syscall(SYS_modify_ldt, 0x11, &KINDS[i], sizeof *KINDS) != 0) return perror("modify_ldt"), 0;
@@ -484,7 +550,13 @@ static void finish_record(void) {
   }
 }
 
-static void on_signal(int number, siginfo_t *info, void *given) {
+/* RFLAGS.AC stays set when a signal is delivered, and C does not heed it. */
+__attribute__((naked)) static void enter(int number, siginfo_t *info, void *given) {
+  (void)number, (void)info, (void)given;
+  __asm__("pushfq; andl $~0x40000, (%rsp); popfq; jmp on_signal");
+}
+
+__attribute__((used)) void on_signal(int number, siginfo_t *info, void *given) {
   (void)number, (void)info;
   context = given;
   take_segments();
@@ -498,27 +570,30 @@ static void on_signal(int number, siginfo_t *info, void *given) {
   }
   draw_inputs();
   load_context();
+  load_segments();
 }
 
 static int read_form(char *line) {
   char memory[4], fpu[4];
   form.fixups[0] = 0;
+  strcpy(form.limits, "-");
   seed(line);
-  int n = sscanf(line, "%159[^\t]\t%d\t%255s\t%23s\t%3s\t%7s\t%3s\t%x\t%7s\t%d\t%x", form.name, &form.bits, form.code,
-                 form.registers, memory, form.fixups, fpu, &form.flags, form.count, &form.direction, &form.status);
+  int n = sscanf(line, "%159[^\t]\t%d\t%255s\t%23s\t%3s\t%7s\t%3s\t%x\t%7s\t%d\t%x\t%7s", form.name, &form.bits, form.code,
+                 form.registers, memory, form.fixups, fpu, &form.flags, form.count, &form.direction, &form.status,
+                 form.limits);
   form.memory = memory[0], form.xmm = fpu[0], form.x87 = fpu[1];
   template_length = strlen(form.code) / 2;
   for (int i = 0; i < template_length; i++) {
     unsigned byte;
     template[i] = sscanf(form.code + 2 * i, "%2x", &byte) == 1 ? (int)byte : -1;
   }
-  return n == 11 && template_length <= 96;
+  return n >= 11 && template_length <= 96;
 }
 
 int main(int argc, char **argv) {
   records = argc > 1 ? atoi(argv[1]) : 200;
   shown = argc > 2 ? atoi(argv[2]) : 2;
-  void *pages = mmap((void *)CODE_PAGE, 0x14000, PROT_READ | PROT_WRITE | PROT_EXEC,
+  void *pages = mmap((void *)CODE_PAGE, 0x30000, PROT_READ | PROT_WRITE | PROT_EXEC,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
   if (pages != (void *)CODE_PAGE) return perror("mmap"), 1;
   memset(pages, 0xcc, 0x1000);
@@ -526,7 +601,7 @@ int main(int argc, char **argv) {
   if (!fill_ldt()) return fprintf(stderr, "this kernel lacks modify_ldt or FSGSBASE\n"), 1;
   stack_t stack = {.ss_sp = malloc(1 << 20), .ss_size = 1 << 20};
   sigaltstack(&stack, 0);
-  struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+  struct sigaction action = {.sa_sigaction = enter, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
   int signals[] = {SIGTRAP, SIGSEGV, SIGFPE, SIGILL, SIGBUS};
   for (int i = 0; i < 5; i++) sigaction(signals[i], &action, 0);
   /* Compatibility mode needs data segments; 64-bit code does not look at them. */

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { instructionSet } from '../instructions/index.ts';
-import { exclusion, formsOf } from './forms.ts';
+import { exclusion, formsOf, limitedFormsOf } from './forms.ts';
 import { formLine } from './inputs.ts';
 import { SEGMENT_FORMS } from './segments.ts';
 import { PROGRAMS } from './sequences.ts';
@@ -24,7 +24,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const forms = [
   ...instructionSet()
     .definitions.filter((d) => exclusion(d) === undefined)
-    .flatMap(formsOf),
+    .flatMap((d) => [...formsOf(d), ...limitedFormsOf(d)]),
   ...PROGRAMS,
   ...SEGMENT_FORMS,
 ];

@@ -42,6 +42,8 @@ export interface Form {
   readonly direction: boolean;
   /** Bits of the x87 status word that are compared. */
   readonly status: number;
+  /** Segments with limits, and alignment checks: letters, see `drawLimits`. Left out: flat segments, no checks. */
+  readonly limits?: string;
 }
 
 /** The line that describes a form to the generator; it is also what the random numbers are seeded with. */
@@ -56,7 +58,8 @@ export function formLine(form: Form): string {
     fpu,
     flags.toString(16),
   ];
-  return [name, ...words, count, direction ? 1 : 0, status.toString(16)].join('\t');
+  const limits = form.limits === undefined ? [] : [form.limits];
+  return [name, ...words, count, direction ? 1 : 0, status.toString(16), ...limits].join('\t');
 }
 
 // ------------------------------------------------------------------ a record
@@ -80,6 +83,8 @@ export class Registers {
   codeLength = 0;
   /** Selectors of ES CS SS DS FS GS, and the error code of an exception; compared where a form's fix-ups say `G`. */
   readonly segments = new Int32Array(7);
+  /** What the record is executed with: ES CS SS DS FS GS. */
+  readonly selectors = new Int32Array(6);
 }
 
 function pointer(): void {
@@ -97,6 +102,12 @@ function registerValue(kind: string, into: Registers): void {
       pointer();
       value.high = next();
       return;
+    case 'q': {
+      const r = next();
+      value.low = (MIDDLE - WINDOW - 32 + (r & 63)) | (r & 0x7fff0000);
+      value.high = 0;
+      return;
+    }
     case 'a':
       value.low = MIDDLE - 32 + ((next() & 3) << 4);
       value.high = 0;
@@ -186,11 +197,18 @@ function fillMemory(kind: string, memory: Int32Array): void {
   }
 }
 
+/** Where a form's segments may have a base of 16 or −16, what is stored for it lies in all three places. */
+const EVERYWHERE = [-16, 0, 16];
+const HERE = [0];
+let places = HERE;
+
 function store(memory: Int32Array, address: number, bytes: number, l: number, h: number): void {
   const view = new DataView(memory.buffer);
-  const at = address - WINDOW;
-  view.setInt32(at, l, true);
-  if (bytes === 8) view.setInt32(at + 4, h, true);
+  for (const place of places) {
+    const at = address - WINDOW + place;
+    view.setInt32(at, l, true);
+    if (bytes === 8) view.setInt32(at + 4, h, true);
+  }
 }
 
 /** Segments of every kind, with both privileges, null ones, empty ones, and ones beyond the tables: see `segments.ts`. */
@@ -209,8 +227,10 @@ const stackSelector = (r: number): number => {
 
 function fixUp(form: Form, into: Registers): void {
   const { general, memory } = into;
-  const rbx = general[6]!;
-  const rsp = general[8]!;
+  const narrow = form.limits?.includes('w') === true;
+  places = form.limits?.includes('d') === true ? EVERYWHERE : HERE;
+  const rbx = narrow ? WINDOW + (general[6]! & 0xffff) : general[6]!;
+  const rsp = narrow ? WINDOW + (general[8]! & 0xffff) : general[8]!;
   const width = form.long ? 8 : 4;
   for (const letter of form.fixups) {
     const r = letter === '-' ? 0 : next();
@@ -335,6 +355,39 @@ function fillX87(kind: string, into: Registers): void {
   into.tags = r & 0x2000000 ? 0xff : next() & 0xff;
 }
 
+const local = (entry: number): number => (entry << 3) | 7;
+/** Selectors of the LDT in `segments.ts`: data and stacks around the window, and code, with limits that are met. */
+const WIDE_DATA = [0x2b, 0x2b, local(10), local(11), local(12), local(13), local(2), local(4), local(3), 0];
+const WIDE_STACKS = [0x2b, 0x2b, local(10), local(11), local(12), local(13)];
+const NARROW_DATA = [local(16), local(16), local(14), local(15), local(18), local(19), 0];
+const NARROW_STACKS = [local(16), local(16), local(14), local(15), local(17)];
+const CODE32 = [0x23, 0x23, local(20), local(21), local(22), local(23)];
+const CODE16 = [local(24), local(24), local(25)];
+const AC = 0x40000;
+
+/**
+ * The segments of a record, and whether alignment is checked: `d` data and stacks that 32-bit offsets reach, `w` those
+ * for 16-bit offsets, `c` 32-bit code, `h` 16-bit code, `a` RFLAGS.AC in every other record.
+ */
+function drawLimits(form: Form, into: Registers): void {
+  const { selectors } = into;
+  const pick = (list: readonly number[], r: number): number => list[(r >>> 0) % list.length]!;
+  selectors.set([0x2b, form.long ? 0x33 : 0x23, 0x2b, 0x2b, 0, 0]);
+  for (const letter of form.limits ?? '') {
+    const r = next();
+    const data = letter === 'd' ? WIDE_DATA : letter === 'w' ? NARROW_DATA : undefined;
+    if (data !== undefined) {
+      for (const [i, segment] of [0, 3, 4, 5].entries()) {
+        selectors[segment] = pick(data, (r >>> (8 * i)) & 0xff);
+      }
+      selectors[2] = pick(letter === 'd' ? WIDE_STACKS : NARROW_STACKS, next());
+    }
+    if (letter === 'c') selectors[1] = pick(CODE32, r);
+    if (letter === 'h') selectors[1] = pick(CODE16, r);
+    if (letter === 'a' && (r & 1) !== 0) into.flags |= AC;
+  }
+}
+
 /** Draws the inputs of the next record of a form. */
 export function drawInputs(form: Form, code: Int16Array, into: Registers): void {
   const choice = next() & 7;
@@ -372,6 +425,7 @@ export function drawInputs(form: Form, code: Int16Array, into: Registers): void 
   fixUp(form, into);
   if (form.fpu[0] !== '-') fillXmm(form.fpu[0]!, into);
   if (form.fpu[1] !== '-') fillX87(form.fpu[1]!, into);
+  drawLimits(form, into);
 }
 
 /** Code bytes of a form, −1 where a byte is drawn. */

@@ -4,6 +4,7 @@
 
 import {
   CPU,
+  CPU_EFER,
   CPU_FPU_CONTROL,
   CPU_FPU_EMPTY,
   CPU_FPU_STATUS,
@@ -27,7 +28,8 @@ import {
 import { MachineMemory } from '../../memory.ts';
 import { Engine, type EngineKind } from '../engine.ts';
 import { Exit } from '../exits.ts';
-import { CS, DS, ES, FS, GS, RSP, SS, VECTOR_PF } from '../registers.ts';
+import { CS, RSP, VECTOR_PF } from '../registers.ts';
+import { parseDescriptor } from '../system.ts';
 import {
   CODE,
   CODE_LIMIT,
@@ -92,6 +94,9 @@ export class Replay {
   private readonly mapping: Mapping;
   private outcome = 0;
   private rip = 0;
+  private error = 0;
+  /** RIP at the start of a record: the code lies at a fixed linear address. */
+  private codeOffset = CODE;
   /** Page faults that were mended. */
   faults = 0;
 
@@ -105,8 +110,9 @@ export class Replay {
     const memory = new MachineMemory({ frames: 1024 });
     const engine = await Engine.create(memory, { kind, hooks: { readDescriptor } });
     memory.fill(CODE_PAGE, 0xcc, 4096);
-    engine.cpu.cr0 = 0x10033;
+    engine.cpu.cr0 = 0x50033;
     engine.cpu.cr4 = 0x6b0;
+    engine.cpu.set(CPU_EFER, 0xd01, 0);
     engine.cpu.cpl = 3;
     if (mapping !== 'flat') {
       for (let i = 0; i < 3; i++) {
@@ -126,14 +132,14 @@ export class Replay {
     let groups = '';
     const shown: string[] = [];
     const template = codeTemplate(form);
-    this.inputs.segments.set([0x2b, form.long ? 0x33 : 0x23, 0x2b, 0x2b, 0, 0, 0]);
-    this.loadSegments(form);
     seed(formLine(form));
     this.inputs.general.fill(0);
     const fixedCode = !template.includes(-1);
     for (let record = 0; record < records; record++) {
       drawInputs(form, template, this.inputs);
-      if (form.fixups.startsWith('G')) this.loadSegments(form);
+      const { segments, selectors } = this.inputs;
+      segments.set(selectors);
+      if (record === 0 || form.fixups.startsWith('G') || form.limits !== undefined) this.loadSegments();
       this.load(form, !fixedCode || record === 0);
       this.execute(form);
       this.eachWord(form, (_name, _index, now) => {
@@ -173,11 +179,19 @@ export class Replay {
     return `code ${bytes}; ${registers.join(' ')} flags=${hex(flags)}${fpu}`;
   }
 
-  private loadSegments(form: Form): void {
+  /** The segments that the record asks for: null, or as a descriptor of `segments.ts` says. */
+  private loadSegments(): void {
     const { cpu } = this.engine;
-    cpu.setSegment(CS, form.long ? 0x33 : 0x23, form.long ? 0xa0fb : 0xc0fb, 0xffffffff, 0);
-    for (const segment of [ES, SS, DS]) cpu.setSegment(segment, 0x2b, 0xc0f3, 0xffffffff, 0);
-    for (const segment of [FS, GS]) cpu.setSegment(segment, 0, 0, 0, 0);
+    for (let segment = 0; segment < 6; segment++) {
+      const selector = this.inputs.selectors[segment]!;
+      const words = readDescriptor(selector);
+      if ((selector & 0xfffc) === 0 || words === undefined) cpu.setSegment(segment, 0, 0, 0, 0);
+      else {
+        const { attributes, limit, base } = parseDescriptor(words.low, words.high);
+        cpu.setSegment(segment, selector, attributes, limit, base);
+      }
+    }
+    this.codeOffset = CODE - cpu.segmentBase(CS);
   }
 
   private load(form: Form, withCode: boolean): void {
@@ -190,7 +204,7 @@ export class Replay {
     }
     i32.set(inputs.general, (CPU + CPU_REGS) >> 2);
     engine.cpu.rflags = inputs.flags | 0x202;
-    engine.cpu.rip = CODE;
+    engine.cpu.rip = this.codeOffset;
     i32.set(inputs.memory, (memory.framesBase + WINDOW) >> 2);
     if (this.mapping !== 'flat') {
       for (const page of [FIRST_PAGE, MIDDLE])
@@ -233,7 +247,8 @@ export class Replay {
     let exit = engine.run(BUDGET);
     while (exit === Exit.Exception && cpu.exitVector === VECTOR_PF && this.mend()) exit = engine.run(BUDGET);
     this.outcome = exit === Exit.Exception || exit === Exit.Interrupt ? cpu.exitVector : 0x100 + exit;
-    this.rip = (cpu.rip - CODE) | 0;
+    this.error = exit === Exit.Exception ? cpu.exitError : 0;
+    this.rip = (cpu.rip - this.codeOffset) | 0;
     outputs.general.set(i32.subarray((CPU + CPU_REGS) >> 2, ((CPU + CPU_REGS) >> 2) + 32));
     if (form.fixups.startsWith('G')) this.takeSegments(form, exit);
     outputs.flags = cpu.rflags & definedFlags(form, inputs);
@@ -275,6 +290,7 @@ export class Replay {
     const { inputs, outputs } = this;
     visit('outcome', -1, this.outcome, 3);
     visit('rip', -1, this.rip, 0);
+    if (form.limits !== undefined) visit('error', -1, this.error, 0);
     for (let n = 0; n < (form.long ? 16 : 8); n++) {
       visit('r', 2 * n, outputs.general[2 * n]!, inputs.general[2 * n]!);
       if (form.long) visit('r', 2 * n + 1, outputs.general[2 * n + 1]!, inputs.general[2 * n + 1]!);
