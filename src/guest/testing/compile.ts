@@ -25,6 +25,6 @@ export function compileForTest(entry: string, options: CompileOptions = {}): Pro
     kernelBase: 0,
     dataBase: TEST_DATA_BASE,
     memoryBytes,
-    flags: ['-O2', '--exportTable'],
+    flags: ['-O2'],
   });
 }

@@ -12,8 +12,11 @@ const cache = join(root, 'node_modules/.cache/ringone-guest');
 /** Guest sources import these, and each other. */
 const SOURCES = ['src/guest', 'src/abi'];
 
-/** No runtime, no abort with a message, names kept. */
-const COMMON_FLAGS = ['--runtime', 'stub', '--debug', '--use', 'abort='];
+/**
+ * No runtime, no abort with a message, names kept. The table is exported, or the optimiser would take functions that only
+ * operations and new stacks call for functions that nobody calls.
+ */
+const COMMON_FLAGS = ['--runtime', 'stub', '--debug', '--exportTable', '--use', 'abort='];
 
 export interface Compilation {
   /** Source files from the project's folder; what they export is the module's exports. */
@@ -35,7 +38,7 @@ export async function compileSources(compilation: Compilation): Promise<Uint8Arr
   const words = [
     ...entries,
     ...COMMON_FLAGS,
-    ...['--use', `WORD_BITS=${wordBits}`, '--use', `KERNEL_BASE=${kernelBase}`],
+    ...['--use', `WORD_BITS=${wordBits}`, '--use', `Word=u${wordBits}`, '--use', `KERNEL_BASE=${kernelBase}`],
     ...['--memoryBase', String(dataBase), '--initialMemory', String(memoryBytes / 65536)],
     ...flags,
   ];
