@@ -88,6 +88,12 @@ export class NativeVcpu extends Vcpu {
     return this.domain.host.memory.i32[(this.state.base + CPU_FLAGS_OTHER) >> 2]!;
   }
 
+  override get kernelGsBase(): Gva {
+    if (this.inKernel) return super.kernelGsBase;
+    const { high, low } = this.msrs.kernelGsBase;
+    return high * TWO_32 + (low >>> 0);
+  }
+
   // -------------------------------------------------------------- privilege
 
   /** Changes the privilege level; the processor then looks at page tables with its rights. */

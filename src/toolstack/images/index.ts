@@ -12,7 +12,7 @@
  *   notes.ts       … in ELF notes
  *   guest-info.ts  … in the older __xen_guest string
  *   bsd-symbols.ts the symbol table that BSD kernels want behind them
- *   symbols.ts     names for addresses
+ *   symbols.ts     names for addresses; kallsyms.ts: those that Linux carries in itself; symbol-file.ts: those that a user gives
  *   reader.ts      bounds-checked reads; error.ts: the error they raise
  */
 

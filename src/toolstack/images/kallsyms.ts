@@ -26,6 +26,11 @@ const FEWEST_SYMBOLS = SYMBOLS_A_MARKER * 2;
 const KINDS = /^[a-zA-Z?]/;
 const KERNEL_HALF = -0x800000000000;
 
+/** The symbols that a kernel carries in one of its segments; none if it carries none. */
+export function carriedSymbols(segments: readonly { readonly bytes: Uint8Array }[]): NamedAddress[] {
+  return segments.map(({ bytes }) => readKallsyms(bytes)).find(({ length }) => length > 0) ?? [];
+}
+
 /** The symbols in a stretch of a kernel's image, in the table's order; none if it holds no such table. */
 export function readKallsyms(image: Uint8Array): NamedAddress[] {
   const view = new DataView(image.buffer, image.byteOffset, image.byteLength);

@@ -7,7 +7,7 @@ import type { Gva } from '../../machine/memory.ts';
 import { bzImagePayload, isBzImage } from './bzimage.ts';
 import { type Elf, isElf, parseElf } from './elf.ts';
 import { ImageError } from './error.ts';
-import { readKallsyms } from './kallsyms.ts';
+import { carriedSymbols } from './kallsyms.ts';
 import { compressionOf, unpackPayload } from './payload.ts';
 import { ImageReader } from './reader.ts';
 import { type SymbolTable, symbolTable } from './symbols.ts';
@@ -48,9 +48,8 @@ export async function loadKernelImage(bytes: Uint8Array, name: string): Promise<
   const elf = parseElf(await unpackKernel(bytes, name), name);
   const info = readXenInfo(elf);
   const segments = loadSegments(elf, info);
-  const carried = () =>
-    segments.map(({ bytes }) => readKallsyms(bytes)).find(({ length }) => length > 0) ?? [];
-  return { name, width: elf.width, segments, info, symbols: symbolTable(elf, carried) };
+  const symbols = symbolTable(elf, () => carriedSymbols(segments));
+  return { name, width: elf.width, segments, info, symbols };
 }
 
 /** The ELF file inside `bytes`. Raises ImageError if there is none or it cannot be unpacked. */

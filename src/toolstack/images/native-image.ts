@@ -5,6 +5,7 @@
 import { isBzImage } from './bzimage.ts';
 import { type Elf, parseElf, programTypes } from './elf.ts';
 import { ImageError } from './error.ts';
+import { carriedSymbols } from './kallsyms.ts';
 import { unpackKernel } from './kernel.ts';
 import { ImageReader } from './reader.ts';
 import { type SymbolTable, symbolTable } from './symbols.ts';
@@ -41,12 +42,13 @@ export async function loadNativeImage(bytes: Uint8Array, name: string): Promise<
   if (elf.width !== 64) {
     throw new ImageError(name, 'a 32-bit kernel; the bare machine starts 64-bit ones (x86-64 ELF)');
   }
+  const segments = loadSegments(elf);
   return {
     name,
-    segments: loadSegments(elf),
+    segments,
     entry: elf.entry,
     setupHeader: setupHeader(new ImageReader(bytes, name)),
-    symbols: symbolTable(elf),
+    symbols: symbolTable(elf, () => carriedSymbols(segments)),
   };
 }
 

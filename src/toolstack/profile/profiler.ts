@@ -81,19 +81,17 @@ export class Profiler implements Sampler {
       register: (number) => state.reg(number),
     };
     while (place !== undefined && frames.length < MOST_FRAMES) {
-      frames.push(this.frameOf(place, kernel, memory));
-      const above: Place | undefined = place.user ? undefined : kernel?.orc?.caller(place, memory);
-      place = above ?? callerIfFramed(place, kernel, memory);
+      const { rip, exact, user } = place;
+      // What follows a call that does not return belongs to somebody else.
+      const address = exact ? rip : rip - 1;
+      const name = user ? this.userName(address, memory) : kernel?.symbols.nearest(address)?.name;
+      frames.push({ name: name === undefined ? pageText(address) : printable(name), kernel: !user });
+      // The tables of a Linux kernel know nothing of its modules, which have no names either.
+      if (user || kernel?.orc === undefined) place = callerByFramePointer(place, memory);
+      else place = name === undefined ? undefined : kernel.orc.caller(place, memory);
     }
     frames.push({ name: process === undefined ? vcpu.domain.name : printable(process), kernel: false });
     this.tree.add(frames.reverse());
-  }
-
-  private frameOf({ rip, exact, user }: Place, kernel: Kernel | undefined, memory: QuietMemory): Frame {
-    // What follows a call that does not return belongs to somebody else.
-    const address = exact ? rip : rip - 1;
-    const name = user ? this.userName(address, memory) : kernel?.symbols.nearest(address)?.name;
-    return { name: name === undefined ? pageText(address) : printable(name), kernel: !user };
   }
 
   private userName(address: Gva, memory: QuietMemory): string | undefined {
@@ -110,11 +108,6 @@ export class Profiler implements Sampler {
     }
     return undefined;
   }
-}
-
-/** By frame pointer: user code, and kernels that have no tables of their own. */
-function callerIfFramed(place: Place, kernel: Kernel | undefined, memory: QuietMemory): Place | undefined {
-  return place.user || kernel?.orc === undefined ? callerByFramePointer(place, memory) : undefined;
 }
 
 function pageText(address: Gva): string {
