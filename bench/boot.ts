@@ -1,6 +1,6 @@
 /**
- * The boot of ours in its parts, from the statistics that the command leaves of each boot of a sitting. Unpacking the kernel
- * is measured alone, in a process that does nothing else.
+ * The boot of ours in its parts, from the statistics that the command leaves of each boot of a sitting. Unpacking
+ * the kernel is measured alone, in a process that does nothing else.
  */
 import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';

@@ -1,7 +1,7 @@
 /**
- * `npm run bench`: how fast it is, reported and never asserted, beside others that do the same work. Machines are shared and
- * noisy, so compare only figures of one sitting. Reading order: `rows.ts` says what is done, `script.ts` how it is followed,
- * `peers/` who does it, `sitting.ts` in which order, `report/` what becomes of the figures.
+ * `npm run bench`: how fast it is, reported and never asserted, beside others that do the same work. Machines are
+ * shared and noisy, so compare only figures of one sitting. Reading order: `rows.ts` says what is done, `script.ts`
+ * how it is followed, `peers/` who does it, `sitting.ts` in which order, `report/` what becomes of the figures.
  *
  *     npm run bench                                                   everything; some twenty minutes
  *     npm run bench -- --rows sha256,fork --peers qemu,v86 --rounds 1
@@ -21,7 +21,10 @@ import { BOOT, ROWS, workOf } from './rows.ts';
 import { sit, weigh } from './sitting.ts';
 import { measureTinyGuest } from './tiny.ts';
 
-/** What can be measured: the rows' times; the memory they take; a host and a guest before they do anything; the ways into the hypervisor. */
+/**
+ * What can be measured: the rows' times; the memory they take; a host and a guest before they do anything; the ways
+ * into the hypervisor.
+ */
 const PARTS = ['rows', 'memory', 'tiny', 'paths'] as const;
 type Part = (typeof PARTS)[number];
 

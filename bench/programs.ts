@@ -1,6 +1,5 @@
 /** The C programs of `bench/programs`, compiled for a guest's width by the gcc of this machine. */
 import { spawnSync } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ProgramName } from './rows.ts';
@@ -10,8 +9,8 @@ export type Bits = 32 | 64;
 const SOURCES = fileURLToPath(new URL('programs', import.meta.url));
 
 /**
- * Position-dependent, without a C library, and with SSE2 in both widths. The compiler must not make a call to memset of a
- * loop, for there is none.
+ * Position-dependent, without a C library, and with SSE2 in both widths. The compiler must not make a call to memset
+ * of a loop, for there is none.
  */
 const OPTIONS = [
   '-O2',
@@ -47,9 +46,4 @@ export function compileProgram(
   );
   if (error !== undefined) return { problem: 'no gcc on this machine' };
   return status === 0 ? { path } : { problem: `gcc -m${bits}: ${stderr.trim().split('\n').at(-1)}` };
-}
-
-/** A compiled program's bytes. */
-export function readProgram(path: string): Promise<Uint8Array> {
-  return readFile(path);
 }

@@ -1,9 +1,9 @@
 /**
- * The rows of the benchmark: what each guest does, as a line of shell that means the same in all of them. A line prints
- * one short answer, by which one can see that all machines did the same work.
+ * The rows of the benchmark: what each guest does, as a line of shell that means the same in all of them. A line
+ * prints one short answer, by which one can see that all machines did the same work.
  *
- * The lines find $BUSYBOX (the file to compress: the amd64 binary everywhere), $BIN (the directory of busybox's commands) and
- * $PROGRAMS (that of the compiled programs), and run under busybox's own shell.
+ * The lines find $BUSYBOX (the file to compress: the amd64 binary everywhere), $BIN (the directory of busybox's
+ * commands) and $PROGRAMS (that of the compiled programs), and run under busybox's own shell.
  */
 
 /** Programs of `bench/programs`, by the name of their source. */

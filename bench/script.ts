@@ -1,6 +1,7 @@
 /**
- * What runs in a guest, and how the host follows it: a shell script that says on its console where each row begins and ends.
- * The host notes when those words arrive, so all machines are measured by the same clock, and none by its own.
+ * What runs in a guest, and how the host follows it: a shell script that says on its console where each row begins
+ * and ends. The host notes when those words arrive, so all machines are measured by the same clock, and none by its
+ * own.
  */
 import type { Work } from './rows.ts';
 
@@ -13,8 +14,8 @@ export type Marker =
   | { readonly kind: 'end'; readonly row: string; readonly answer: string };
 
 /**
- * The `/init` of a guest. Before the rows it fills so much of its memory once and lets it go: only when a guest has touched
- * what it was given can one tell what its host needs beyond that.
+ * The `/init` of a guest. Before the rows it fills so much of its memory once and lets it go: only when a guest has
+ * touched what it was given can one tell what its host needs beyond that.
  */
 export function guestScript(work: readonly Work[], fillMib: number): string {
   const fill = `dd if=/dev/zero of=/tmp/fill bs=1M count=${fillMib} 2>/dev/null\nrm /tmp/fill`;

@@ -72,8 +72,8 @@ export async function sit(setting: Setting, options: SittingOptions): Promise<Si
 }
 
 /**
- * What each guest's host holds beyond the guest's own memory, row by row: one more run of all peers, with guests that touch
- * what they were given. Its times do not count.
+ * What each guest's host holds beyond the guest's own memory, row by row: one more run of all peers, with guests
+ * that touch what they were given. Its times do not count.
  */
 export async function weigh(
   setting: Setting,

@@ -1,4 +1,7 @@
-/** Runs one machine as a process of its own and notes when its markers arrive, and how much memory it held meanwhile. */
+/**
+ * Runs one machine as a process of its own and notes when its markers arrive, and how much memory it held
+ * meanwhile.
+ */
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
@@ -24,7 +27,10 @@ export interface MachineProcess {
   readonly env?: Readonly<Record<string, string>>;
   /** The row that the first marker ends, counted from the start of the process; none if it has no such row. */
   readonly bootRow?: string;
-  /** Whether it writes its count of instructions to descriptor 3, one line for each line of the console that is a marker. */
+  /**
+   * Whether it writes its count of instructions to descriptor 3, one line for each line of the console that is a
+   * marker.
+   */
   readonly counts?: boolean;
   /** Whether it ends when its guest powers off; otherwise it is killed when the script is done. */
   readonly endsItself?: boolean;

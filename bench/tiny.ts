@@ -1,4 +1,7 @@
-/** What a host and a guest cost before they do anything: the built-in guest, from nothing to its first words and back. */
+/**
+ * What a host and a guest cost before they do anything: the built-in guest, from nothing to its first words and
+ * back.
+ */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { EngineName } from '../src/toolstack/api.ts';

@@ -1,8 +1,8 @@
 /**
  * The guest that measures the hypervisor's paths: a Xen PV kernel without an operating system. It goes each way of
- * `kinds.ts` many times, reads the time-stamp counter before and after, and in the end writes its figures to the console,
- * 16 bytes a kind: nanoseconds, and RAX after the last time. Then it powers off. All kinds are gone through twice and the
- * second time counts: then compiled code is compiled.
+ * `kinds.ts` many times, reads the time-stamp counter before and after, and in the end writes its figures to the
+ * console, 16 bytes a kind: nanoseconds, and RAX after the last time. Then it powers off. All kinds are gone through
+ * twice and the second time counts: then compiled code is compiled.
  *
  * Registers that keep their meaning throughout:
  *
@@ -96,8 +96,8 @@ const UPCALL_PENDING = shared.vcpu_info + vcpu_info.x64.offset.evtchn_upcall_pen
 const PENDING_SELECTOR = shared.vcpu_info + vcpu_info.x64.offset.evtchn_pending_sel;
 
 /**
- * The guest as an ELF64 image. `divisor` makes every kind go its way less often. The first result is that of the empty loop,
- * then come those of `KINDS`.
+ * The guest as an ELF64 image. `divisor` makes every kind go its way less often. The first result is that of the
+ * empty loop, then come those of `KINDS`.
  */
 export function buildPathsGuest(divisor = 1): Uint8Array {
   const a = new Assembler();
@@ -125,7 +125,10 @@ export function buildPathsGuest(divisor = 1): Uint8Array {
   return makeXenElf({ bytes, codeBytes, labels, virtualBase: VIRT_BASE, entry, name: 'paths' });
 }
 
-/** As every guest: shared_info, the console, the callbacks; then a port of its own, and a stack for what comes from user mode. */
+/**
+ * As every guest: shared_info, the console, the callbacks; then a port of its own, and a stack for what comes from
+ * user mode.
+ */
 function start(a: Assembler): void {
   a.label('start');
   a.mov(R13, RSI);
@@ -382,7 +385,10 @@ function entries(a: Assembler): void {
   a.ret();
 }
 
-/** The end of an exception's handler: RCX and R11 are popped, RIP is the next word; it goes on behind the instruction. */
+/**
+ * The end of an exception's handler: RCX and R11 are popped, RIP is the next word; it goes on behind the
+ * instruction.
+ */
 function skipInstruction(a: Assembler, bytes: number): void {
   a.pop(RDX);
   a.addImmediate(RDX, bytes);

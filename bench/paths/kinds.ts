@@ -1,6 +1,6 @@
 /**
- * The ways into the hypervisor that are measured: for each the code that goes that way once. `guest.ts` puts a loop and a
- * clock around it, and says which registers and which data a body may use.
+ * The ways into the hypervisor that are measured: for each the code that goes that way once. `guest.ts` puts a loop
+ * and a clock around it, and says which registers and which data a body may use.
  */
 
 import { FLAT_KERNEL_SS, SEGBASE_GS_USER } from '../../src/abi/xen/numbers/arch-x86_64.ts';

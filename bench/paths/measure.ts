@@ -1,4 +1,7 @@
-/** Runs the guest of the paths under the command, as a person would run any guest, and makes figures of what it writes. */
+/**
+ * Runs the guest of the paths under the command, as a person would run any guest, and makes figures of what it
+ * writes.
+ */
 import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

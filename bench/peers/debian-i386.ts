@@ -1,7 +1,7 @@
 /**
- * What v86 runs, from Debian's i386 archive: the 686 kernel, a 32-bit busybox, and a BIOS. The machine's own apt is left
- * as it is: no foreign architecture is added to it. Instead apt gets a configuration of its own, with its lists in
- * our cache, which takes no root.
+ * What v86 runs, from Debian's i386 archive: the 686 kernel, a 32-bit busybox, and a BIOS. The machine's own apt is
+ * left as it is: no foreign architecture is added to it. Instead apt gets a configuration of its own, with its lists
+ * in our cache, which takes no root.
  */
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,12 +1,12 @@
 /**
- * What a peer is to the benchmark: something that can run the rows. Each file beside this one prepares one; what it needs
- * and cannot have is its own affair to say, in one line.
+ * What a peer is to the benchmark: something that can run the rows. Each file beside this one prepares one; what it
+ * needs and cannot have is its own affair to say, in one line.
  */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cpio } from '../../src/toolstack/cpio.ts';
 import { buildBusyboxInitramfs } from '../../src/toolstack/initramfs.ts';
-import { type Bits, compileProgram, readProgram } from '../programs.ts';
+import { type Bits, compileProgram } from '../programs.ts';
 import type { Work } from '../rows.ts';
 import { guestScript } from '../script.ts';
 import type { MachineProcess } from '../stopwatch.ts';
@@ -63,7 +63,10 @@ export interface GuestFiles {
   readonly leftOut: readonly string[];
 }
 
-/** Writes an initramfs that runs the rows: busybox of the guest's own width, the compiled programs, the file to compress. */
+/**
+ * Writes an initramfs that runs the rows: busybox of the guest's own width, the compiled programs, the file to
+ * compress.
+ */
 export async function makeGuestFiles(
   setting: Setting,
   name: string,
@@ -75,7 +78,7 @@ export async function makeGuestFiles(
     cpio.file('bench/input', setting.busybox),
     ...(await Promise.all(
       [...programs].map(async ([program, path]) =>
-        cpio.file(`bench/${program}`, await readProgram(path), 0o755),
+        cpio.file(`bench/${program}`, await readFile(path), 0o755),
       ),
     )),
   ];

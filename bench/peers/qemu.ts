@@ -1,4 +1,7 @@
-/** QEMU's translator, written in C with a native code generator: the same kernel and initramfs as ours, on a whole PC. */
+/**
+ * QEMU's translator, written in C with a native code generator: the same kernel and initramfs as ours, on a whole
+ * PC.
+ */
 import { spawnSync } from 'node:child_process';
 import { BOOT } from '../rows.ts';
 import { MissingPeer, makeGuestFiles, type PreparedPeer, type Setting } from './peer.ts';

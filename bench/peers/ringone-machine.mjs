@@ -1,7 +1,7 @@
 /**
- * A process of its own that is one machine of ours, through the library: the guest's console on standard output, and on
- * descriptor 3 the count of instructions at each of the benchmark's words. Plain JavaScript on what was built, as a user of
- * the package would write it.
+ * A process of its own that is one machine of ours, through the library: the guest's console on standard output, and
+ * on descriptor 3 the count of instructions at each of the benchmark's words. Plain JavaScript on what was built, as
+ * a user of the package would write it.
  *
  *     node ringone-machine.mjs ENGINE KERNEL INITRD MEMORY-MIB 3> COUNTS
  */

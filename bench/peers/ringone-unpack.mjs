@@ -1,5 +1,6 @@
 /**
- * Unpacks a kernel and says how many seconds that took, in a process that has just started, as it is when a guest boots.
+ * Unpacks a kernel and says how many seconds that took, in a process that has just started, as it is when a guest
+ * boots.
  *
  *     node ringone-unpack.mjs KERNEL
  */

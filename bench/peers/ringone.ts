@@ -1,6 +1,6 @@
 /**
- * Ours, with each of its engines. The boot is the command as a person runs it; the rows run in a process that uses the
- * library, because that one can tell how many instructions each row took.
+ * Ours, with each of its engines. The boot is the command as a person runs it; the rows run in a process that uses
+ * the library, because that one can tell how many instructions each row took.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

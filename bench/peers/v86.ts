@@ -1,6 +1,6 @@
 /**
- * v86, the nearest thing to ours: a PC emulated in WebAssembly. It has no 64-bit mode, so its guest is 32-bit; and it ends
- * no process by itself, so ours ends it.
+ * v86, the nearest thing to ours: a PC emulated in WebAssembly. It has no 64-bit mode, so its guest is 32-bit; and
+ * it ends no process by itself, so ours ends it.
  */
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';

@@ -1,11 +1,11 @@
 /*
- * What the benchmark's programs need of an operating system: a start, an end, and six system calls of Linux. There is no C
- * library here, so the same source becomes a static binary of 64 or of 32 bits with any gcc that knows x86.
+ * What the benchmark's programs need of an operating system: a start, an end, and six system calls of Linux. There
+ * is no C library here, so the same source becomes a static binary of 64 or of 32 bits with any gcc that knows x86:
  *
  *     gcc -O2 -static -nostdlib -ffreestanding …          and -m32 for the 32-bit guest
  *
- * A program defines `int run(unsigned amount)`; the amount is its first argument, and what it returns is its answer, which
- * is printed as a decimal number so that all machines can be seen to have computed the same.
+ * A program defines `unsigned run(unsigned amount)`. The amount is its first argument; what it returns is printed as
+ * a decimal number, so that all machines can be seen to have computed the same.
  */
 #ifndef FREESTANDING_H
 #define FREESTANDING_H

@@ -1,4 +1,7 @@
-/* The sieve of Eratosthenes over the numbers below two million, one byte each, as often as asked: integers, branches, stores. */
+/*
+ * The sieve of Eratosthenes over the numbers below two million, one byte each, as often as asked: integers, branches,
+ * stores.
+ */
 #include "freestanding.h"
 
 enum { LIMIT = 2000000 };

@@ -1,6 +1,6 @@
 /**
- * The chart: for each row one bar a machine, on a logarithmic scale, because the machines are up to a hundred times apart.
- * Plain SVG with its own colours and background, so that it reads the same on a light page and on a dark one.
+ * The chart: for each row one bar a machine, on a logarithmic scale, because the machines are up to a hundred times
+ * apart. Plain SVG with its own colours and background, so that it reads the same on a light page and on a dark one.
  */
 
 import type { PeerName } from '../peers/peer.ts';

@@ -22,12 +22,16 @@ export function reportText(results: Results): string {
 export function reportPage(results: Results): string {
   const { date, machine, load, rounds } = results;
   const spread = worstSpread(results);
+  const turns = rounds === 1 ? 'One round' : `Medians of ${rounds} rounds in which all took turns`;
+  const differ = spread === undefined ? '' : `; the rounds of one figure differ by up to ${spread}`;
   const paragraphs = [
     '# Benchmarks',
     '`npm run bench -- --write` wrote this page; `npm run bench -- --help` tells how to measure less, or other things.',
-    `Measured on ${date}: ${machine}, with a load average of ${load.toFixed(1)} at the start. ${
-      rounds === 1 ? 'One round' : `Medians of ${rounds} rounds in which all took turns`
-    }${spread === undefined ? '' : `; the rounds of one figure differ by up to ${spread}`}. Such machines are shared and noisy: trust the ratios of one sitting more than its seconds.`,
+    [
+      `Measured on ${date}: ${machine}, with a load average of ${load.toFixed(1)} at the start.`,
+      `${turns}${differ}.`,
+      'Such machines are shared and noisy: trust the ratios of one sitting more than its seconds.',
+    ].join(' '),
     ...(results.rows.length > 0 ? [`![The times as a chart](${CHART})`] : []),
     ...sections(results).map(sectionText),
   ];
@@ -56,7 +60,11 @@ function sections(results: Results): Section[] {
     {
       title: 'Times',
       paragraphs: [
-        `Every guest has ${memoryMib} MiB, one processor and its console on a serial or paravirtual line, and starts with an initramfs of Debian's static busybox. A host process watches the console for the words with which the guest's script begins and ends a row, so one clock measures all.`,
+        [
+          `Every guest has ${memoryMib} MiB, one processor and its console on a serial or paravirtual line, and starts`,
+          "with an initramfs of Debian's static busybox. A process on the host watches the console for the words with",
+          "which the guest's script begins and ends a row, so one clock measures all.",
+        ].join(' '),
         ours && `Ratios are of medians; below one, ${ours.title} is the faster.`,
         peers.length > 0 ? timesTable(results) : undefined,
         peers.map(({ title, description }) => `- **${title}**: ${description}.`).join('\n'),
@@ -70,7 +78,7 @@ function sections(results: Results): Section[] {
       title: `Memory: MiB resident beyond the guest's ${memoryMib}`,
       paragraphs: [
         results.memory.length > 0
-          ? 'Most memory that the process held during a row, in one more run of all rows in which the guest first touches what it was given.'
+          ? 'Most that the process held during a row, in one more run of all rows whose guest first touches what it has.'
           : undefined,
         valuesTable(results.memory, peers),
       ],
@@ -87,7 +95,10 @@ function sections(results: Results): Section[] {
       title: 'Paths of the hypervisor',
       paragraphs: [
         results.paths.length > 0
-          ? "A guest of ours goes each of these ways thousands of times and reads the time-stamp counter before and after; the loop's own cost is taken off."
+          ? [
+              'A guest of ours goes each of these ways thousands of times and reads the time-stamp counter before and',
+              "after; the loop's own cost is taken off.",
+            ].join(' ')
           : undefined,
         valuesTable(results.paths, peers),
       ],
