@@ -107,7 +107,7 @@ function planWindow({ name, segments }: BootableKernel, memoryBytes: number): Ma
   const [physical] = starts;
   if (starts.size > 1 || physical! < 0 || physical! % LARGE_PAGE !== 0) {
     throw new MachineBuildError(
-      `${name}: expected segments at virtual addresses -2 GiB + physical - a multiple of 2 MiB, found ${[...starts].map(hex).join(', ')} between them`,
+      `${name}: expected a multiple of 2 MiB at the virtual address -2 GiB, the same for all segments, found ${[...starts].map(hex).join(', ')}`,
     );
   }
   return { physical: physical!, bytes: Math.min(WINDOW_BYTES, memoryBytes - physical!) };

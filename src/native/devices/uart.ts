@@ -1,7 +1,7 @@
 /**
  * A 16550A serial port at 0x3f8, IRQ 4: the console. Bytes leave at once, and come as fast as the guest takes them; the line's
- * speed and format are kept and mean nothing. Whoever types waits for RTS, once the guest has shown that it knows of it: what
- * is typed ahead is not lost to a driver that clears the FIFO while it probes.
+ * speed and format are kept and mean nothing. Whoever types waits for RTS, once the guest has shown that it knows of it, and
+ * repeats what a cleared FIFO has lost: what is typed ahead survives a driver that probes.
  *
  *     3f8  data, or the divisor's low byte      3fc  modem control
  *     3f9  interrupt enable, or its high byte   3fd  line status
@@ -188,16 +188,11 @@ export class SerialPort implements PortDevice {
   }
 
   private controlFifo(value: number): void {
-    if (((value ^ this.fifo) & FCR_ENABLE) !== 0 || (value & FCR_CLEAR_RECEIVED) !== 0) this.dropReceived();
+    // What has been typed comes again: as if it had been typed a little later.
+    if (((value ^ this.fifo) & FCR_ENABLE) !== 0 || (value & FCR_CLEAR_RECEIVED) !== 0)
+      this.looped.length = 0;
     this.fifo = (value & FCR_ENABLE) !== 0 ? value & 0xc1 : 0;
     this.receive();
-  }
-
-  private dropReceived(): void {
-    this.head = (this.head + this.received) % this.input.length;
-    this.waiting -= this.received;
-    this.received = 0;
-    this.looped.length = 0;
   }
 
   private send(value: number): void {

@@ -1,0 +1,144 @@
+/** Two 8259A: priorities, the end of interrupts, the cascade, and words that few kernels use. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { InterruptController } from './pic.ts';
+
+const EOI = 0x20;
+
+/** Initialised with vectors 0x20 and 0x28, nothing masked. */
+function initialised(icw4 = 0x01): { pic: InterruptController; requests: () => number } {
+  let requests = 0;
+  const pic = new InterruptController(() => requests++);
+  for (const [port, value] of [
+    [0x20, 0x11],
+    [0x21, 0x20],
+    [0x21, 0x04],
+    [0x21, icw4],
+    [0xa0, 0x11],
+    [0xa1, 0x28],
+    [0xa1, 0x02],
+    [0xa1, icw4],
+  ] as const) {
+    pic.write(port, value);
+  }
+  return { pic, requests: () => requests };
+}
+
+test('until it is initialised everything is masked', () => {
+  const pic = new InterruptController(() => assert.fail('no interrupt was due'));
+  for (let irq = 0; irq < 16; irq++) pic.pulse(irq);
+  assert.equal(pic.requesting, false);
+  assert.equal(pic.read(0x21), 0xff);
+});
+
+test('the lowest number comes first, and holds the others back until its end', () => {
+  const { pic, requests } = initialised();
+  pic.pulse(4);
+  pic.pulse(1);
+  assert.ok(requests() > 0);
+  assert.equal(pic.acknowledge(), 0x21);
+  assert.equal(pic.requesting, false);
+  pic.pulse(0);
+  assert.equal(pic.acknowledge(), 0x20, 'a higher one comes in between');
+  pic.write(0x20, EOI);
+  assert.equal(pic.requesting, false, 'IRQ 1 is still being served');
+  pic.write(0x20, EOI);
+  assert.equal(pic.acknowledge(), 0x24);
+});
+
+test('an edge that comes while the input is being served is remembered; a level alone is not an edge', () => {
+  const { pic } = initialised();
+  pic.setLine(3, true);
+  assert.equal(pic.acknowledge(), 0x23);
+  pic.write(0x20, EOI);
+  assert.equal(pic.requesting, false);
+  pic.setLine(3, true);
+  assert.equal(pic.requesting, false);
+  pic.pulse(3);
+  assert.equal(pic.acknowledge(), 0x23);
+  pic.pulse(3);
+  assert.equal(pic.requesting, false);
+  pic.write(0x20, EOI);
+  assert.equal(pic.acknowledge(), 0x23);
+});
+
+test('a masked request waits', () => {
+  const { pic } = initialised();
+  pic.write(0x21, 0x10);
+  pic.pulse(4);
+  assert.equal(pic.requesting, false);
+  pic.write(0x20, 0x0a);
+  assert.equal(pic.read(0x20), 0x10, 'it can be seen in IRR');
+  pic.write(0x21, 0x00);
+  assert.equal(pic.acknowledge(), 0x24);
+  pic.write(0x20, 0x0b);
+  assert.equal(pic.read(0x20), 0x10, 'and in ISR');
+});
+
+test('the second controller comes through input 2, and both want an end', () => {
+  const { pic } = initialised();
+  pic.pulse(8);
+  pic.pulse(12);
+  assert.equal(pic.acknowledge(), 0x28);
+  pic.write(0xa0, EOI);
+  assert.equal(pic.requesting, false, 'the first one still serves input 2');
+  pic.write(0x20, EOI);
+  assert.equal(pic.acknowledge(), 0x2c);
+  pic.pulse(0);
+  assert.equal(pic.acknowledge(), 0x20);
+});
+
+test('a specific end ends that one', () => {
+  const { pic } = initialised();
+  pic.pulse(5);
+  pic.acknowledge();
+  pic.pulse(1);
+  pic.acknowledge();
+  pic.write(0x20, 0x65);
+  pic.write(0x20, 0x0b);
+  assert.equal(pic.read(0x20), 0x02);
+});
+
+test('with rotation the one that was served comes last', () => {
+  const { pic } = initialised();
+  pic.pulse(0);
+  pic.acknowledge();
+  pic.write(0x20, 0xa0);
+  pic.pulse(0);
+  pic.pulse(1);
+  assert.equal(pic.acknowledge(), 0x21);
+});
+
+test('with automatic end nothing is held back', () => {
+  const { pic } = initialised(0x03);
+  pic.pulse(1);
+  assert.equal(pic.acknowledge(), 0x21);
+  pic.pulse(4);
+  assert.equal(pic.acknowledge(), 0x24);
+});
+
+test('a poll takes the request without the processor', () => {
+  const { pic } = initialised();
+  pic.pulse(6);
+  pic.write(0x20, 0x0c);
+  assert.equal(pic.read(0x20), 0x86);
+  pic.write(0x20, 0x0c);
+  assert.equal(pic.read(0x20), 0x00);
+});
+
+test('special mask mode lets lower ones through where the served one is masked', () => {
+  const { pic } = initialised();
+  pic.pulse(1);
+  pic.acknowledge();
+  pic.write(0x20, 0x68);
+  pic.write(0x21, 0x02);
+  pic.pulse(5);
+  assert.equal(pic.acknowledge(), 0x25);
+});
+
+test('without a request an acknowledge is IRQ 7, which is not being served', () => {
+  const { pic } = initialised();
+  assert.equal(pic.acknowledge(), 0x27);
+  pic.write(0x20, 0x0b);
+  assert.equal(pic.read(0x20), 0);
+});
