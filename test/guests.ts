@@ -19,6 +19,8 @@ export type Sought<T> =
 const images = {
   'grub:i386': { package: 'grub-xen-host', path: 'usr/lib/grub-xen/grub-i386-xen.bin' },
   'grub:x86_64': { package: 'grub-xen-host', path: 'usr/lib/grub-xen/grub-x86_64-xen.bin' },
+  /** No guest but a host: Debian's Xen. */
+  xen: { package: 'xen-hypervisor-4.17-amd64', path: 'boot/xen-4.17-amd64.gz' },
   gnumach: { package: 'gnumach-image-1.8-xen-486', path: 'boot/gnumach-1.8-xen-486.gz' },
 } as const;
 
