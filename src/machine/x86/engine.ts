@@ -447,8 +447,9 @@ export class Engine implements Translator, FollowingPage {
    * same wherever the base of CS is zero.
    */
   private executeFrom(record: number, budget: number): number {
-    const kind = this.execute(record, budget);
+    // The base before: what a hypervisor has decided on meanwhile is an offset in the segment that it has loaded.
     const base = this.memory.i32[(CPU + CPU_CODE_BASE) >> 2]!;
+    const kind = this.execute(record, budget);
     if (base !== 0) this.cpu.set(CPU_RIP, (this.cpu.low(CPU_RIP) - base) | 0, 0);
     return kind;
   }

@@ -126,6 +126,30 @@ for (const kind of KINDS) {
     assert.equal(m.bytes(DATA + 0x800, 2), '06 00', 'the return address is an offset');
   });
 
+  test(`${kind}: a hypervisor that decides while code waits may load a code segment with a base`, async () => {
+    const m = await machine(kind, true, '0f 05', 'cc'); // syscall
+    m.code(CODE + 0x20, '40 0f 05 40 cc'); // 32-bit code: inc eax; syscall; inc eax; int3
+    const { engine, cpu } = m;
+    const seen: number[] = [];
+    engine.onExit = () => {
+      seen.push(cpu.rip);
+      if (seen.length > 1) return 0;
+      cpu.setSegment(CS, 7, CODE32, FLAT, CODE);
+      cpu.rip = 0x20;
+      return 1000;
+    };
+    try {
+      assert.deepEqual(m.run(CODE), { exit: 'syscall' });
+      seen.push(cpu.rip);
+      assert.deepEqual(m.run(), INT3);
+    } finally {
+      engine.onExit = undefined;
+    }
+    assert.deepEqual(seen, [CODE + 2, 0x23]);
+    assert.equal(cpu.rip, 0x25);
+    assert.equal(cpu.reg(RAX), 2);
+  });
+
   test(`${kind}: a stack pointer of 16 bits wraps, and does not reach beyond 64 KiB`, async () => {
     const m = await machine(kind, false, '50', '58'); // push eax; pop eax
     m.mapNew(DATA + 0xf000, PAGE_RW);
