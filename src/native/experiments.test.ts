@@ -8,6 +8,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { VirtualClock } from '../hypervisor/clock.ts';
+import { Host } from '../hypervisor/host.ts';
+import { MachineMemory } from '../machine/memory.ts';
+import { Engine } from '../machine/x86/engine.ts';
+import { loadNativeImage } from '../toolstack/images/index.ts';
+import { launchNative } from '../toolstack/launch-native.ts';
+import { eventLoop } from '../toolstack/surroundings.ts';
 import { GROUPS } from './testing/experiments.ts';
 import { makeKernelImage } from './testing/image.ts';
 import { assembleProgram } from './testing/program.ts';
@@ -67,6 +74,33 @@ for (const group of Object.keys(GROUPS)) {
     assert.equal(runs[0], runs[1]);
   });
 }
+
+test('where turns end does not show', async () => {
+  const kernel = await loadNativeImage(image('devices'), 'devices');
+  const runs = [];
+  for (const sliceInstructions of [100_000, 997]) {
+    const memory = new MachineMemory({ frames: 10_000, codeCacheBytes: 4 << 20 });
+    const processor = await Engine.create(memory, { kind: 'interpreter' });
+    const surroundings = eventLoop;
+    const host = new Host({ memory, processor, clock: new VirtualClock(), surroundings, sliceInstructions });
+    let output = '';
+    const { conclude } = launchNative(host, {
+      name: 'guest',
+      kernel,
+      commandLine: '',
+      memoryMib: 32,
+      wallClockMs: 0,
+      onOutput: (bytes) => (output += new TextDecoder().decode(bytes)),
+      onDrain: () => {},
+      onEmergencyOutput: () => {},
+    });
+    await host.run();
+    conclude();
+    runs.push({ output, instructions: host.stats.instructions, nowNs: host.clock.nowNs() });
+  }
+  assert.deepEqual(runs[0], runs[1]);
+  assert.equal(runs[0]!.output, transcript('devices'));
+});
 
 test('the same program prints the same lines every time, in as many instructions', async () => {
   const [first, second] = [await runMachine(image('devices')), await runMachine(image('devices'))];
