@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { Host } from '../index.ts';
 import { ExitStatus, userMessage } from './errors.ts';
 import { makeInitramfs } from './initramfs.ts';
+import { tuneJavaScriptEngine } from './javascript-engine.ts';
 import { guestNames, pullCommand } from './pull.ts';
 import { type RunOptions, type RunSurroundings, run } from './run.ts';
 import { start } from './start.ts';
@@ -109,6 +110,7 @@ function program(finish: (status: number) => void): Command {
 /** The exit status of a command line, `args` being what follows the command's name. */
 export async function main(args: readonly string[]): Promise<number> {
   let status: number = ExitStatus.ok;
+  tuneJavaScriptEngine();
   // A reader that has gone away (`| head`) ends a run by `run` itself, and is no reason for a stack trace.
   for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
   try {

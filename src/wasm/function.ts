@@ -32,6 +32,7 @@ export class FunctionBuilder implements FunctionReference {
   private readonly free = new Map<ValueType, Local[]>();
   private bound: Local[] = [];
   private depth = 0;
+  private readonly unlikely: number[] = [];
 
   /** How many blocks, loops and arms are open: code at depth 0 runs whenever the function does. */
   get nesting(): number {
@@ -142,6 +143,17 @@ export class FunctionBuilder implements FunctionReference {
     }
     this.emit(condition);
     this.open(0x04, then, otherwise);
+  }
+
+  /** An `if` that is hardly ever taken; the JavaScript engine may be told (see `hints`). */
+  ifUnlikely(condition: Expression, then: () => void): void {
+    if (condition.kind === Kind.Const) {
+      this.if(condition, then);
+      return;
+    }
+    this.emit(condition);
+    this.unlikely.push(this.code.length);
+    this.open(0x04, then);
   }
 
   /** `condition ? then : otherwise`, only one evaluated; both run as statement lists that end in a value. */
@@ -362,8 +374,8 @@ export class FunctionBuilder implements FunctionReference {
     }
   }
 
-  /** The body as the code section wants it: locals, instructions, end. */
-  finish(): Uint8Array {
+  /** The declarations of the locals. */
+  private head(): ByteWriter {
     const head = new ByteWriter(16);
     const runs: [ValueType, number][] = [];
     for (const type of this.localTypes) {
@@ -376,6 +388,18 @@ export class FunctionBuilder implements FunctionReference {
       head.unsigned(count);
       head.byte(type);
     }
+    return head;
+  }
+
+  /** Where in the body, counted from the declarations of the locals, branches stand that are hardly ever taken. */
+  hints(): number[] {
+    const { length } = this.head();
+    return this.unlikely.map((at) => length + at);
+  }
+
+  /** The body as the code section wants it: locals, instructions, end. */
+  finish(): Uint8Array {
+    const head = this.head();
     const body = new ByteWriter(head.length + this.code.length + 6);
     body.unsigned(head.length + this.code.length + 1);
     body.append(head.bytes.subarray(0, head.length));

@@ -6,6 +6,8 @@ import { ByteWriter } from './bytes.ts';
 import type { ValueType } from './expression.ts';
 import { FunctionBuilder, type FunctionReference } from './function.ts';
 
+/** Of a branch, in its hint. */
+const UNLIKELY = 0;
 const FUNCREF = 0x70;
 
 interface Signature {
@@ -25,6 +27,8 @@ export class ModuleBuilder {
   private tableExport: string | undefined;
   private tableRoom = 0;
   private readonly tableImports: { module: string; name: string; least: number }[] = [];
+  /** Branches that are hardly ever taken, by function. */
+  private readonly hints: { readonly index: number; readonly hints: readonly number[] }[] = [];
   private placed: { table: number; at: number; functions: readonly FunctionReference[] }[] = [];
   private readonly memoryPages: number;
 
@@ -88,9 +92,10 @@ export class ModuleBuilder {
   }
 
   /** A function whose body is there already, as `FunctionBuilder.finish` gave it. */
-  finished(type: number, body: Uint8Array): FunctionReference {
+  finished(type: number, body: Uint8Array, hints: readonly number[] = []): FunctionReference {
     const { parameters, results } = this.types[type]!;
     const built = { index: this.nextNumber(), parameters, results, finish: () => body };
+    if (hints.length > 0) this.hints.push({ index: built.index, hints });
     this.functions.push(built);
     return built;
   }
@@ -102,6 +107,21 @@ export class ModuleBuilder {
 
   export(name: string, target: FunctionReference): void {
     this.exports.push({ name, index: target.index });
+  }
+
+  /** The custom section of the branch hinting proposal. */
+  private branchHints(s: ByteWriter): void {
+    s.name('metadata.code.branch_hint');
+    s.unsigned(this.hints.length);
+    for (const { index, hints } of this.hints) {
+      s.unsigned(index);
+      s.unsigned(hints.length);
+      for (const at of hints) {
+        s.unsigned(at);
+        s.unsigned(1);
+        s.unsigned(UNLIKELY);
+      }
+    }
   }
 
   finish(): Uint8Array<ArrayBuffer> {
@@ -188,6 +208,7 @@ export class ModuleBuilder {
         }
       });
     }
+    if (this.hints.length > 0) section(out, 0, (s) => this.branchHints(s));
     section(out, 10, (s) => {
       s.unsigned(this.functions.length);
       for (const f of this.functions) s.append(f.finish());

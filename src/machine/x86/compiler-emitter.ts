@@ -330,7 +330,7 @@ export class CompilerEmitter extends Emitter {
     const va = f.let(address);
     const entry = f.let(add(and(shrU(wrap(va), i32(7)), i32(0x7fe0)), this.bank));
     const tag = load64(entry, write ? TLB_WRITE : TLB_READ);
-    f.if(ne(tag, and(va, i64(-4096 + (size - 1)))), () => this.transfers.leaveAt(Exit.Miss));
+    f.ifUnlikely(ne(tag, and(va, i64(-4096 + (size - 1)))), () => this.transfers.leaveAt(Exit.Miss));
     return f.let(add(load32(entry, TLB_ADDEND), wrap(va)));
   }
   protected override translateSlowly(host: Local, address: Expression, size: number, write: boolean): void {
@@ -340,7 +340,7 @@ export class CompilerEmitter extends Emitter {
       return;
     }
     f.set(host, callSupport(this.support, write ? 'probeWrite' : 'probeRead', address, i32(size)));
-    f.if(ltU(host, i32(SCRATCH_LIMIT)), () => this.transfers.leaveAt(Exit.Miss));
+    f.ifUnlikely(ltU(host, i32(SCRATCH_LIMIT)), () => this.transfers.leaveAt(Exit.Miss));
   }
   override stored(): void {}
 

@@ -38,6 +38,8 @@ export interface CompiledRegion {
   /** Guest instructions. */
   readonly instructions: number;
   readonly body: Uint8Array;
+  /** Branches in it that are hardly ever taken: see `FunctionBuilder.hints`. */
+  readonly hints: readonly number[];
   readonly long: boolean;
   /** Which instruction the code belongs to, in the order of the code, if the compiler annotates. */
   readonly notes: readonly CodeNote[] | undefined;
@@ -82,7 +84,15 @@ export class Compiler {
     const notes: CodeNote[] | undefined = this.annotates ? [] : undefined;
     if (notes !== undefined) emitter.onInstruction = ({ offset: of }, at) => notes.push({ at, offset: of });
     emitter.emit();
-    return { page, offset, instructions: region.instructions, body: f.finish(), long, notes };
+    return {
+      page,
+      offset,
+      instructions: region.instructions,
+      body: f.finish(),
+      hints: f.hints(),
+      long,
+      notes,
+    };
   }
 
   /** What the code of compiled functions calls, for those who read it. */
@@ -106,8 +116,8 @@ export class Compiler {
     module.importTable('engine', 'handlers', 0);
     module.import('engine', 'settle', [I32], [I32]);
     this.imports.declare(module);
-    for (const [i, { body }] of regions.entries()) {
-      module.place(LINKAGE.regions, places[i]!, [module.finished(LINKAGE.regionType, body)]);
+    for (const [i, { body, hints }] of regions.entries()) {
+      module.place(LINKAGE.regions, places[i]!, [module.finished(LINKAGE.regionType, body, hints)]);
     }
     return module.finish();
   }

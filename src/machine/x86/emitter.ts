@@ -232,7 +232,7 @@ export abstract class Emitter {
     const entry = f.let(add(and(shrU(wrap(va), i32(7)), i32(0x7fe0)), this.tlbBank()));
     f.set(host, add(load32(entry, 24), wrap(va)));
     const last = size > 1 ? add(va, i64(size - 1)) : va;
-    f.if(ne(load64(entry, write ? 8 : 0), and(last, i64(-4096))), () =>
+    f.ifUnlikely(ne(load64(entry, write ? 8 : 0), and(last, i64(-4096))), () =>
       this.translateSlowly(host, va, size, write),
     );
     return host;
@@ -510,7 +510,7 @@ export abstract class Emitter {
 
   /** Raises an exception if the condition holds. */
   raiseIf(condition: Expression, vector: number, error = 0): void {
-    this.f.if(condition, () => this.raise(vector, error));
+    this.f.ifUnlikely(condition, () => this.raise(vector, error));
   }
 
   /** Raises an exception at this instruction. */

@@ -259,7 +259,7 @@ export class RegionEmitter implements Transfers {
     this.block = block;
     const first = block.instructions[0]!;
     if (block.isCheckpoint) {
-      f.if(ltU(this.left, i32(block.need)), () => {
+      f.ifUnlikely(ltU(this.left, i32(block.need)), () => {
         this.leaveWith(first, 0, BY_STEP, block.dirtyIn);
       });
     }
@@ -371,7 +371,7 @@ export class RegionEmitter implements Transfers {
         f.set(target, load16U(add(load32(entry, TLB_CODE), slot), CODE_FUNCTIONS));
       });
     }
-    f.if(eqz(target), () => {
+    f.ifUnlikely(eqz(target), () => {
       f.store64(BASE, address, CPU + CPU_RIP);
       f.store32(BASE, BASE, CPU + CPU_COLD_RECORD);
     });
@@ -399,7 +399,7 @@ export class RegionEmitter implements Transfers {
   private call(address: Expression, offset: number): void {
     const { f, linkage } = this;
     const bound = f.let(this.masked(address));
-    f.if(eqz(this.depth), () => f.return(bound, this.left));
+    f.ifUnlikely(eqz(this.depth), () => f.return(bound, this.left));
     const { target, page } = this.functionAt(bound, offset);
     const back = f.local(I64);
     // For whoever is called: where it is to return to (by depth, counted from the end).
@@ -417,7 +417,7 @@ export class RegionEmitter implements Transfers {
     const away = ne(back, expected);
     // The page may have lost its place in the TLB meanwhile: it is fetched anew then, as the interpreter would.
     const gone = ne(load64(this.tlbEntry(this.page), TLB_EXECUTE), this.page);
-    f.if(or(load32(BASE, CPU + CPU_CODE_CHANGED), or(away, gone)), () => f.return(back, this.left));
+    f.ifUnlikely(or(load32(BASE, CPU + CPU_CODE_CHANGED), or(away, gone)), () => f.return(back, this.left));
     this.goOnBehind();
   }
 
@@ -445,7 +445,7 @@ export class RegionEmitter implements Transfers {
     f.store64(BASE, this.behind(), CPU + CPU_RIP);
     f.store32(BASE, i32(instruction.record), CPU + CPU_EXIT_RECORD);
     f.set(this.left, call(linkage.settle, this.leftAfter()));
-    f.if(eqz(this.left), () => f.return(LEFT_COMPILED_CODE, this.left));
+    f.ifUnlikely(eqz(this.left), () => f.return(LEFT_COMPILED_CODE, this.left));
     this.goOnBehind();
   }
 
@@ -502,7 +502,7 @@ export class RegionEmitter implements Transfers {
         f.return(LEFT_COMPILED_CODE, add(this.left, i32(this.rest)));
       });
     });
-    f.if(load32(BASE, CPU + CPU_CODE_CHANGED), () => {
+    f.ifUnlikely(load32(BASE, CPU + CPU_CODE_CHANGED), () => {
       f.return(this.masked(add(this.page, i64(instruction.offset + instruction.length))), this.leftAfter());
     });
     c.reload(instruction.liveAfter);
