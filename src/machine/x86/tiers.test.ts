@@ -1,7 +1,6 @@
 /** Where the tiers once differed, found by running random programs through both tiers: `test/fuzz/differential`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CPU_RIP } from '../layout.ts';
 import { PAGE_SIZE } from '../memory.ts';
 import { RAX, RBX, RCX, RDI, RSI, RSP } from './registers.ts';
 import { PAGE_RW, TestMachine } from './testing/machine.ts';
@@ -48,21 +47,24 @@ test('where two streams of instructions meet, each keeps what it has changed', a
   assert.equal(outcomes[1], outcomes[0]);
 });
 
-test('a return to any address that is not canonical is a fault, also to one that means something to the engine', async () => {
+test('a jump to an address that is not canonical is that instruction’s fault, also one that means something to the engine', async () => {
   for (const kind of KINDS) {
     const m = await TestMachine.create(kind);
     m.mapNew(CODE, PAGE_RW);
     m.mapNew(DATA, PAGE_RW);
-    // push rax · ret
-    m.code(CODE, '50 c3');
-    for (let i = 0; i < 6; i++) {
-      m.cpu.setRegNumber(RSP, DATA + 0x800);
-      // Now and then to address 16, which is not mapped: a fault of another kind comes in between.
-      m.cpu.setReg(RAX, i % 3 === 0 ? 16 : 0, i % 3 === 0 ? 0 : 0x80000000 | 0);
-      const before = m.cpu.retired;
-      assert.equal(m.run(CODE).vector, i % 3 === 0 ? 14 : 13, kind);
-      assert.equal(m.cpu.retired - before, 2, kind);
-      assert.equal(m.cpu.high(CPU_RIP) >>> 0, i % 3 === 0 ? 0 : 0x80000000, kind);
+    // push rax, then: ret · ret 8 · jmp rax · call rax · jmp [rsp] · call [rsp]
+    for (const code of ['c3', 'c2 08 00', 'ff e0', 'ff d0', 'ff 24 24', 'ff 14 24']) {
+      m.code(CODE, `50 ${code}`);
+      for (let i = 0; i < 6; i++) {
+        m.cpu.setRegNumber(RSP, DATA + 0x800);
+        // Now and then to address 16, which is canonical but not mapped.
+        m.cpu.setReg(RAX, i % 3 === 0 ? 16 : 0, i % 3 === 0 ? 0 : i % 3 === 1 ? 0x80000000 | 0 : 0x8000);
+        const before = m.cpu.retired;
+        assert.equal(m.run(CODE).vector, i % 3 === 0 ? 14 : 13, `${kind}: ${code}`);
+        assert.equal(m.cpu.retired - before, i % 3 === 0 ? 2 : 1, `${kind}: ${code}`);
+        assert.equal(m.cpu.rip, i % 3 === 0 ? 16 : CODE + 1, `${kind}: ${code}`);
+        if (i % 3 !== 0) assert.equal(m.cpu.reg(RSP), DATA + 0x7f8, `${kind}: ${code}`);
+      }
     }
   }
 });

@@ -1,12 +1,29 @@
 /** Near control transfer: JMP, Jcc, CALL, RET, LOOP, JRCXZ. Far transfers are in `system.ts`. */
-import { add, and, type Expression, eqz, extendU, i64, nez, sub, wrap } from '../../../wasm/expression.ts';
+import {
+  add,
+  and,
+  type Expression,
+  eqz,
+  extendU,
+  geU,
+  i64,
+  nez,
+  sub,
+  wrap,
+} from '../../../wasm/expression.ts';
 import type { InstructionSet } from '../definition.ts';
 import { CONDITION_NAMES, type Emitter, type Semantics } from '../emitter.ts';
-import { RCX } from '../registers.ts';
+import { RCX, VECTOR_GP } from '../registers.ts';
 
-/** An instruction pointer value of the operand size, as an address. */
+/**
+ * An instruction pointer value of the operand size, as an address. #GP(0) if it is not canonical: the fault is this
+ * instruction's, not that of the next one's fetch.
+ */
 function asTarget(c: Emitter, value: Expression): Expression {
-  return c.size === 8 ? value : extendU(value);
+  if (c.size !== 8) return extendU(value);
+  const target = c.f.let(value);
+  c.raiseIf(geU(add(target, i64(2 ** 47)), i64(2 ** 48)), VECTOR_GP);
+  return target;
 }
 function returnAddress(c: Emitter): Expression {
   const next = c.nextRip();
@@ -45,23 +62,23 @@ const call: Semantics = (c) => {
   goToTarget(c);
 };
 const callIndirect: Semantics = (c) => {
-  const target = c.load();
-  checkCall(c, () => asTarget(c, target));
+  const target = asTarget(c, c.load());
+  checkCall(c, () => target);
   c.push(returnAddress(c));
   c.noteCall();
-  c.jumpTo(asTarget(c, target));
+  c.jumpTo(target);
 };
 const returnNear: Semantics = (c) => {
-  const target = c.peek();
-  c.checkTarget(() => asTarget(c, target));
+  const target = asTarget(c, c.peek());
+  c.checkTarget(() => target);
   c.drop(c.size);
-  c.returnTo(asTarget(c, target));
+  c.returnTo(target);
 };
 const returnAndDrop: Semantics = (c) => {
-  const target = c.peek();
-  c.checkTarget(() => asTarget(c, target));
+  const target = asTarget(c, c.peek());
+  c.checkTarget(() => target);
   c.setStackPointer(c.movedStackPointer(add(extendU(c.immediate(2)), i64(c.size))));
-  c.returnTo(asTarget(c, target));
+  c.returnTo(target);
 };
 
 function counter(c: Emitter): Expression {
