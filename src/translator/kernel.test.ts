@@ -1,34 +1,38 @@
-/** A kernel of AssemblyScript, from its sources to the last line that it prints. */
+/** Kernels of AssemblyScript, from their sources to the last line that they print. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { buildKernelFrom } from '../guest/testing/build.ts';
+import { runMachine } from '../native/testing/run.ts';
 import { loadKernelImage } from '../toolstack/images/index.ts';
+import { buildNativeKernel, buildXenKernel } from './testing/kernels.ts';
 import { runInEngine } from './testing/run.ts';
 import { KERNEL_DATA_BASE } from './translate.ts';
 
-const files = [{ name: 'hello', bytes: Uint8Array.of(7, 8, 9) }];
-const kernel = await buildKernelFrom('src/translator/testing/programs/xen-kernel.ts', {
-  name: 'self-test',
-  version: '1',
-  xenStart: 'xenStart',
-  files,
-});
+/** That each line but the last says "ok"; gives the last. */
+function assertAllGood(printed: string, lines: number): string {
+  const found = printed.trimEnd().split('\n');
+  assert.deepEqual(
+    found.slice(0, -1).filter((line) => !line.endsWith(': ok')),
+    [],
+  );
+  assert.equal(found.length, lines);
+  return found.at(-1)!;
+}
 
 describe('a translated kernel', () => {
-  it('finds the machine as promised: traps, probes, events, operations, stacks', async () => {
-    const { printed, reason } = await runInEngine(kernel);
-    const lines = printed.trimEnd().split('\n');
-    assert.deepEqual(
-      lines.slice(0, -1).filter((line) => !line.endsWith(': ok')),
-      [],
-    );
-    assert.equal(lines.length, 40);
-    assert.equal(lines.at(-1), 'done after 5 traps');
+  it('finds Xen as promised: traps, probes, events, operations, stacks', async () => {
+    const { printed, reason } = await runInEngine(await buildXenKernel());
+    assert.equal(assertAllGood(printed, 40), 'done after 5 traps');
     assert.equal(reason, 'poweroff');
   });
 
+  it('finds the bare machine as promised: its own tables, traps, a program in ring 3 and its system calls', async () => {
+    const { output, exit } = await runMachine(await buildNativeKernel());
+    assert.equal(assertAllGood(output, 16), 'done after 5 traps');
+    assert.equal(exit.reason, 'poweroff');
+  });
+
   it('is an image that a domain builder takes, with names for its functions', async () => {
-    const image = await loadKernelImage(kernel, 'kernel');
+    const image = await loadKernelImage(await buildXenKernel(), 'kernel');
     assert.equal(image.width, 64);
     assert.equal(image.info.virtBase, -0x80000000);
     assert.equal(image.segments[0]!.virtual, KERNEL_DATA_BASE - 2 ** 32);
@@ -39,12 +43,6 @@ describe('a translated kernel', () => {
   });
 
   it('comes out the same each time', async () => {
-    const again = await buildKernelFrom('src/translator/testing/programs/xen-kernel.ts', {
-      name: 'self-test',
-      version: '1',
-      xenStart: 'xenStart',
-      files,
-    });
-    assert.deepEqual(again, kernel);
+    assert.deepEqual(await buildXenKernel(), await buildXenKernel());
   });
 });

@@ -40,9 +40,12 @@ export interface KernelOptions {
   /** What the GUEST_OS note says. */
   readonly name: string;
   readonly version: string;
-  /** The exported function that Xen starts, with the address of start_info. */
-  readonly xenStart: string;
-  /** The exported function that a loader of the bare machine starts; without it the file has only Xen's entry. */
+  /** The exported function that Xen starts, with the address of start_info (usize); without it there are no Xen notes. */
+  readonly xenStart?: string | undefined;
+  /**
+   * The exported function that the ELF header's entry starts, with the address of boot_params (u64), as Linux's 64-bit boot
+   * protocol has it; without it that is Xen's.
+   */
   readonly nativeStart?: string | undefined;
   readonly files?: readonly EmbeddedFile[] | undefined;
 }
@@ -58,19 +61,21 @@ export function translateKernel(wasm: Uint8Array, options: KernelOptions): Uint8
     symbol,
     code: kernelStart({ ...startOf(compiled, handler), stack }).finish(symbol),
   });
-  const xen = start('machine.start_on_xen', options.xenStart);
+  const xen = options.xenStart === undefined ? undefined : start('machine.start_on_xen', options.xenStart);
   const native =
-    options.nativeStart === undefined ? xen : start('machine.start_on_native', options.nativeStart);
+    options.nativeStart === undefined ? undefined : start('machine.start_on_native', options.nativeStart);
+  const first = native ?? xen;
+  if (first === undefined) throw new TranslationError('expected a function to start, found none');
   const { parts, symbols, addressOf } = layOut(compiled, {
     space: 'kernel',
     dataBase: KERNEL_DATA_BASE,
     physicalBase: KERNEL_BASE,
-    roots: native === xen ? [xen] : [xen, native],
+    roots: [xen, native].filter((piece) => piece !== undefined),
     files: options.files ?? [],
     stackBytes: BOOT_STACK_BYTES,
   });
-  const notes = xenNotes(options, addressOf(xen.symbol));
-  return writeElf({ entry: addressOf(native.symbol), parts, symbols, notes });
+  const notes = xen === undefined ? [] : xenNotes(options, addressOf(xen.symbol));
+  return writeElf({ entry: addressOf(first.symbol), parts, symbols, notes });
 }
 
 export interface ProgramOptions {

@@ -1,11 +1,18 @@
-/** Lines for test kernels: text and numbers on the emergency console. */
-import { hypercall3, native } from '../../../guest/machine/index';
+/** Lines for test kernels: text and numbers on Xen's emergency console or, on the bare machine, on the serial port. */
+import { hypercall3, native, outb } from '../../../guest/machine/index';
 
 const CONSOLE_IO = 18;
+const SERIAL_PORT = 0x3f8;
 const LINE_BYTES: u32 = 128;
 
 const line = memory.data(LINE_BYTES);
 let length: u32 = 0;
+let serial = false;
+
+/** From now on lines go to the serial port. */
+export function useSerialPort(): void {
+  serial = true;
+}
 
 function put(byte: u32): void {
   if (length < LINE_BYTES) store<u8>(line + length++, byte);
@@ -29,7 +36,8 @@ export function hexadecimal(value: u64): void {
 /** Ends the line and prints it. */
 export function endLine(): void {
   put(10);
-  hypercall3(CONSOLE_IO, 0, length, native(line));
+  if (serial) for (let i: u32 = 0; i < length; i++) outb(SERIAL_PORT, load<u8>(line + i));
+  else hypercall3(CONSOLE_IO, 0, length, native(line));
   length = 0;
 }
 
