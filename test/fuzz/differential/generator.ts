@@ -30,7 +30,7 @@ import {
   TWIN,
 } from './layout.ts';
 import { ACTION_FLUSH, ACTIONS, VECTOR_ACTIONS } from './machine.ts';
-import type { HostEvent, Mode, Piece, Program, Reference } from './program.ts';
+import { assemble, type HostEvent, type Mode, type Piece, type Program, type Reference } from './program.ts';
 import { TEMPLATES } from './templates.ts';
 
 const MODES: readonly Mode[] = ['long', 'long', 'long', 'compatibility', 'ring 0'];
@@ -39,6 +39,9 @@ const CONTROL = [0x37f, 0x37f, 0x27f, 0x07f, 0xb7f, 0x37e, 0x340];
 const RSP = 4;
 /** One word of memory where operands of FLDCW and far jumps are put. */
 const SCRATCH = COUNTERS - 64;
+/** Forms that ask the system, change its flags, or whose results differ from one processor to the next. */
+const NOT_NATIVE =
+  /^(BSF|BSR|PUSHF|POPF|LAHF|DAA|DAS|AAA|AAS|INT|FXSAVE|FXRSTOR|FNSAVE|FRSTOR|FNSTENV|FLDENV|BOUND|CLFLUSH)|lock/;
 /** Pages whose entries programs change. */
 const CHANGED_PAGES = [DATA, MIDDLE, READ_ONLY, NO_CODE, STACK, CODE + PAGE_SIZE, TABLE];
 
@@ -72,10 +75,13 @@ class Generator {
   private readonly long: boolean;
   private readonly count: number;
   private readonly tame: boolean;
+  /** For the real processor too: nothing that the manual leaves undefined. */
+  private readonly native: boolean;
   private readonly templates: typeof TEMPLATES;
   private readonly weights: number;
   /** First pieces of the functions of a tame program; the last stands behind it. */
   private readonly starts: number[] = [];
+  private readonly slots: number[] = [];
   private readonly pieces: Piece[] = [];
   /** The memory operand written last. */
   private last = DATA;
@@ -83,12 +89,15 @@ class Generator {
   private bytes: number[] = [];
   private references: Reference[] = [];
 
-  constructor(random: Random, mode: Mode, count: number, tame: boolean) {
+  constructor(random: Random, mode: Mode, count: number, tame: boolean, native: boolean) {
     this.random = random;
     this.long = mode !== 'compatibility';
     this.count = count;
     this.tame = tame;
-    this.templates = TEMPLATES.filter((t) => (t.tame || !tame) && (this.long || !t.longOnly));
+    this.native = native;
+    this.templates = TEMPLATES.filter(
+      (t) => (t.tame || !tame) && (t.native || !native) && (this.long || !t.longOnly),
+    );
     this.weights = this.templates.reduce((sum, { weight }) => sum + weight, 0);
     for (let at = 0; at < count; at += 4 + random.below(20)) this.starts.push(at);
     this.starts.push(count);
@@ -133,11 +142,7 @@ class Generator {
 
   private form(other: boolean): void {
     const { random, long, bytes } = this;
-    let form = random.pick(random.pick(FORMS[long ? 64 : 32]));
-    // Of what uses the stack, tame programs have only what gives it back.
-    while (this.tame && (form.registers[RSP] === 'p' || /^(J|LOOP|POP|RET|CALL)/.test(form.name))) {
-      form = random.pick(random.pick(FORMS[long ? 64 : 32]));
-    }
+    const form = this.anyForm();
     // Pointers are loaded in pieces of their own, so that they can be left out.
     for (let n = 0; n < (long ? 16 : 8); n++) {
       const value = this.registerValue(form.registers[n]!);
@@ -160,7 +165,21 @@ class Generator {
       const target = FORM_CODE + end + new DataView(Uint8Array.from(this.bytes).buffer).getInt32(at, true);
       this.references.push({ at, size: 4, from: end, plus: target });
     }
+    // Flags that the manual leaves undefined are not for others to see: cmp esp, 1.
+    if (this.native && (form.count !== '-' || (form.flags & 0xcc5) !== 0xcc5)) this.bytes.push(0x83, 0xfc, 1);
     this.close(other);
+  }
+
+  private anyForm(): Form {
+    const { random, tame, native, long } = this;
+    for (;;) {
+      const form = random.pick(random.pick(FORMS[long ? 64 : 32]));
+      const { name } = form;
+      // Of what uses the stack, tame programs have only what gives it back.
+      const leads = form.registers[RSP] === 'p' || /^(J|LOOP|POP|RET|CALL)/.test(name);
+      if ((leads && (tame || native)) || (native && NOT_NATIVE.test(name))) continue;
+      return form;
+    }
   }
 
   /** What a register should hold for a form; undefined for anything. */
@@ -216,6 +235,10 @@ class Generator {
     }
     const [kind = '', ...rest] = word.split('/');
     switch (kind) {
+      case 'slot':
+        this.slots.push(this.pieces.length);
+        bytes.push(0x0f, 0x1f, 0x40, 0);
+        return;
       case '?':
         bytes.push(random.next() >>> 24);
         return;
@@ -297,9 +320,16 @@ class Generator {
     const { random, bytes } = this;
     const here = this.pieces.length;
     const at = bytes.length;
+    const slot = what === 'slot' ? this.slots.at(-1 - random.below(3)) : undefined;
     const twin =
-      what === 'twin' || (!this.tame && /^(data|any|counter)$/.test(what) && random.once(12)) ? TWIN : 0;
+      what === 'twin' || (!this.native && !this.tame && /^(data|any|counter)$/.test(what) && random.once(12))
+        ? TWIN
+        : 0;
     for (let i = 0; i < size; i++) bytes.push(0);
+    if (slot !== undefined) {
+      this.references.push({ at, size, from, piece: slot, plus: 0 });
+      return;
+    }
     if (what === 'code' || what === 'twin' || what === 'ahead' || what === 'callee') {
       const piece =
         what === 'callee'
@@ -307,7 +337,9 @@ class Generator {
           : what === 'ahead'
             ? here + random.below(4)
             : random.below(this.count);
-      const plus = twin + (what === 'ahead' || (what !== 'callee' && random.once(3)) ? random.below(8) : 0);
+      const plus =
+        twin +
+        (what === 'ahead' || (what !== 'callee' && !this.native && random.once(3)) ? random.below(8) : 0);
       this.references.push({ at, size, from, piece: Math.min(piece, this.count - 1), plus });
       return;
     }
@@ -345,17 +377,52 @@ class Generator {
   /** An address of anything, at a page's edge more often than not. */
   private anywhere(): number {
     const { random } = this;
+    if (this.native && !this.tame)
+      return this.inPage(random.pick([DATA, MIDDLE, READ_ONLY, ABSENT, STACK, NO_CODE]));
     const page = random.pick(
       this.tame
         ? [DATA, MIDDLE, STACK]
         : [DATA, MIDDLE, DATA, MIDDLE, READ_ONLY, ABSENT, NO_CODE, SUPERVISOR, STACK, CODE, CODE + PAGE_SIZE],
     );
-    const offset = random.once(2) ? PAGE_SIZE - 1 - random.below(24) : random.below(PAGE_SIZE);
-    return page + offset + (random.once(10) ? TWIN : 0);
+    return this.inPage(page) + (!this.native && random.once(10) ? TWIN : 0);
+  }
+
+  /** An address in a page, more often than not at its end. */
+  private inPage(page: number): number {
+    const { random } = this;
+    return page + (random.once(2) ? PAGE_SIZE - 1 - random.below(24) : random.below(PAGE_SIZE));
   }
 
   private word(value: number): void {
     for (let i = 0; i < 4; i++) this.bytes.push((value >> (8 * i)) & 0xff);
+  }
+}
+
+/** The program of a seed that the real processor can run too. */
+export function generateNative(seed: number): Program {
+  const random = new Random(seed);
+  for (let i = 0; i < 5; i++) random.next();
+  const mode = random.once(4) ? 'compatibility' : 'long';
+  const count = random.pick([8, 16, 30, 60, 120]);
+  let pieces = new Generator(random, mode, count, random.once(2), true).make();
+  const program: Program = {
+    seed,
+    mode,
+    pieces,
+    offset: random.once(2) ? random.below(PAGE_SIZE) : PAGE_SIZE - 1 - random.below(60),
+    entry: 0,
+    inTwin: random.once(6),
+    flags: 0x202 | (random.next() & 0x8c5),
+    mxcsr: random.pick(MXCSR),
+    control: random.pick(CONTROL),
+    limit: random.pick([200, 600, 1500]),
+    events: [],
+  };
+  // A jump that is too short for its way would lead into the middle of something.
+  for (;;) {
+    const { tooShort } = assemble({ ...program, pieces });
+    if (tooShort.size === 0) return { ...program, pieces };
+    pieces = pieces.filter(({ number }) => !tooShort.has(number));
   }
 }
 
@@ -366,7 +433,7 @@ export function generate(seed: number): Program {
   const mode = random.pick(MODES);
   const count = random.pick([8, 16, 30, 60, 120]);
   const tame = random.once(2);
-  const pieces = new Generator(random, mode, count, tame).make();
+  const pieces = new Generator(random, mode, count, tame, false).make();
   const limit = random.pick(tame ? [600, 1500, 4000] : [200, 600, 1000]);
   const events: HostEvent[] = [];
   if (random.once(2)) {

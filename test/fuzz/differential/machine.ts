@@ -298,6 +298,24 @@ export class DifferentialMachine {
     this.engine.loadRoot(ROOTS[which]! * PAGE_SIZE);
   }
 
+  /** Makes the supervisor's page absent, which a process has none of. */
+  hideSupervisor(): void {
+    for (const page of [SUPERVISOR, SUPERVISOR + TWIN]) this.toggle(page, PTE_PRESENT, 0);
+  }
+
+  /** What a process maps to be in the same place: rights are 1 read, 2 write, 4 execute, 8 absent until wanted. */
+  nativePages(): readonly { readonly at: number; readonly mfn: Mfn; readonly rights: number }[] {
+    const pages = [...PAGES]
+      .filter(({ rights }) => (rights & PTE_USER) !== 0)
+      .map(({ at, mfn, rights, noCode }) => {
+        return { at, mfn, rights: 1 | ((rights & PTE_WRITE) !== 0 ? 2 : 0) | (noCode ? 0 : 4) };
+      });
+    const absent = [...MENDED]
+      .filter(([at]) => at !== MIDDLE)
+      .map(([at, mfn]) => ({ at, mfn, rights: 8 | 7 }));
+    return [...pages, ...pages.map((page) => ({ ...page, at: page.at + TWIN })), ...absent];
+  }
+
   // ---------------------------------------------------------------- the host
 
   /**

@@ -56,7 +56,8 @@ const STATE: readonly (readonly [number, number])[] = [
   [CPU_X87, 128 + 256],
 ];
 
-function mix(hash: number, word: number): number {
+/** Mixes a word into a hash. */
+export function mix(hash: number, word: number): number {
   const h = Math.imul(hash ^ word, 0x9e3779b1);
   return (h << 13) | (h >>> 19);
 }

@@ -57,6 +57,8 @@ export interface Image {
   readonly other: Uint8Array;
   /** Address of each piece that is left, rising within each of the two parts. */
   readonly addresses: ReadonlyMap<number, number>;
+  /** Pieces with a jump that does not reach. */
+  readonly tooShort: ReadonlySet<number>;
   /** Address of a piece, or of the one that stands for it. */
   resolve(piece: number): number;
 }
@@ -81,6 +83,7 @@ export function assemble(program: Program): Image {
     if (piece.other) nextOther += piece.bytes.length;
     else next += piece.bytes.length;
   }
+  const tooShort = new Set<number>();
   const numbers = [...addresses.keys()];
   const resolve = (number: number): number => {
     const found = numbers.find((candidate) => candidate >= number) ?? numbers.at(-1);
@@ -93,10 +96,11 @@ export function assemble(program: Program): Image {
       const { from, plus } = reference;
       let value = plus + (reference.piece === undefined ? 0 : resolve(reference.piece));
       if (from !== undefined) value -= address + from;
+      if (reference.size === 1 && (value < -128 || value > 127)) tooShort.add(piece.number);
       for (let i = 0; i < reference.size; i++) {
         bytes[at + reference.at + i] = i < 4 ? value >> (8 * i) : value < 0 ? 0xff : 0;
       }
     }
   }
-  return { code, other, addresses, resolve };
+  return { code, other, addresses, tooShort, resolve };
 }

@@ -9,6 +9,18 @@ import { assemble, type Program } from './program.ts';
 
 type Fails = (program: Program) => Promise<boolean>;
 
+/** The smallest program found that still fails. */
+export async function reduce(program: Program, fails: Fails): Promise<Program> {
+  let current = program;
+  for (let size = -1; size !== current.pieces.length + current.events.length; ) {
+    size = current.pieces.length + current.events.length;
+    current = await without(current, 'events', fails);
+    current = await without(current, 'pieces', fails);
+    for (const simpler of simplifications(current)) if (await fails(simpler)) current = simpler;
+  }
+  return current;
+}
+
 /** The smallest program found that still differs in some way, and how. */
 export async function shrink(
   program: Program,
@@ -32,13 +44,7 @@ export async function shrink(
   if (!(await fails(program)))
     cuts = all.slice(0, all.findIndex(({ name }) => name === first.schedule.name) + 1);
   if (!(await fails(program))) return { program, difference: first };
-  let current = program;
-  for (let size = -1; size !== current.pieces.length + current.events.length; ) {
-    size = current.pieces.length + current.events.length;
-    current = await without(current, 'events', fails);
-    current = await without(current, 'pieces', fails);
-    for (const simpler of simplifications(current)) if (await fails(simpler)) current = simpler;
-  }
+  const current = await reduce(program, fails);
   await fails(current);
   return { program: current, difference };
 }
@@ -79,15 +85,23 @@ export async function report(
   list: readonly Contender[],
   { contender, schedule, where, expected, found }: Difference,
 ): Promise<string> {
+  const lines = [
+    `${contender.name}, cut ${schedule.name} (${schedule.most}), differs at ${where}:`,
+    `  expected ${expected}`,
+    `  found    ${found}`,
+    ...(await stateDifferences(program, list, contender, schedule, where)),
+    describeProgram(program),
+  ];
+  return lines.join('\n');
+}
+
+/** A program for a person. */
+export function describeProgram(program: Program): string {
   const image = assemble(program);
   const { mode, seed, flags, mxcsr, control, limit, offset, entry, inTwin, events } = program;
   const lines = [
     `seed ${seed}, mode ${mode}, offset ${offset}, entry ${entry}${inTwin ? ' in the second mapping' : ''}, ` +
       `flags ${flags.toString(16)}, mxcsr ${mxcsr.toString(16)}, control ${control.toString(16)}, limit ${limit}`,
-    `${contender.name}, cut ${schedule.name} (${schedule.most}), differs at ${where}:`,
-    `  expected ${expected}`,
-    `  found    ${found}`,
-    ...(await stateDifferences(program, list, contender, schedule, where)),
     ...events.map(({ at, action }) => `  event ${action} after ${at}`),
   ];
   for (const piece of program.pieces) {
