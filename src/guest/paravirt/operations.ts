@@ -167,8 +167,12 @@ export declare function commitProtectionChange(space: usize, address: u64, entry
 @external("operation", "mmu.make_pte") export declare function makePte(value: u64): u64;
 @external("operation", "mmu.pte_val") export declare function pteVal(entry: u64): u64;
 
-/** The kernel takes over the tables that it was started with: `root` returns; mappings that exist stay as they are. */
-@external("operation", "mmu.pagetable_init") export declare function pagetableInit(): usize;
+/**
+ * The kernel takes over the tables that it was started with, and returns the root. Until the second of these it only adds:
+ * an entry that exists is not made more permissive, whatever is set there, for some of these pages are the tables.
+ */
+@external("operation", "mmu.pagetable_setup_start") export declare function pagetableSetupStart(): usize;
+@external("operation", "mmu.pagetable_setup_done") export declare function pagetableSetupDone(): void;
 /** Maps the page at physical address `physical`, or at a device's machine address, at a fixed virtual one. */
 @external("operation", "mmu.set_fixmap")
 export declare function setFixmap(page: usize, physical: u64, flags: u64): void;

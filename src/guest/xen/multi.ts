@@ -9,6 +9,7 @@ import {
   __HYPERVISOR_mmu_update,
   __HYPERVISOR_mmuext_op,
   __HYPERVISOR_set_gdt,
+  __HYPERVISOR_set_segment_base,
   __HYPERVISOR_stack_switch,
   __HYPERVISOR_update_descriptor,
   __HYPERVISOR_update_va_mapping,
@@ -107,8 +108,16 @@ export function MULTI_stack_switch(entry: usize, ss: u32, stack: Vaddr): void {
   setArgument(entry, 1, stack);
 }
 
-/** Not in the header, whose kernel did it otherwise: a switch of tasks wants it in its batch. */
+// Not in the header, whose kernel did these otherwise: a switch of tasks wants them in its batch.
+
 export function MULTI_fpu_taskswitch(entry: usize, set: u32): void {
   setOperation(entry, __HYPERVISOR_fpu_taskswitch);
   setArgument(entry, 0, set);
+}
+
+/** 64 bits only. */
+export function MULTI_set_segment_base(entry: usize, which: u32, base: u64): void {
+  setOperation(entry, __HYPERVISOR_set_segment_base);
+  setArgument(entry, 0, which);
+  setArgument(entry, 1, base);
 }
