@@ -15,6 +15,7 @@ let systemCall: u32 = 0;
 let otherwise: u32 = 0;
 let timer: u32 = 0;
 let consoleInput: u32 = 0;
+let interruptEnd: u32 = 0;
 
 /** The handler of a vector. It gets the frame's address and may change what stands there. */
 export function onTrap(vector: u32, handler: (frame: usize) => void): void {
@@ -39,6 +40,11 @@ export function onTimer(handler: () => void): void {
 /** Called when something was typed, with interrupts disabled. */
 export function onConsoleInput(handler: () => void): void {
   consoleInput = handler.index;
+}
+
+/** Called at the end of each interrupt, its handlers done and interrupts still disabled: the time to switch tasks. */
+export function onInterruptEnd(handler: (frame: usize) => void): void {
+  interruptEnd = handler.index;
 }
 
 /** Where every trap and system call arrives, whatever the back end. The entry stubs know it by its name. */
@@ -69,4 +75,9 @@ export function timerInterrupt(): void {
 /** For back ends: there is input. */
 export function consoleInputInterrupt(): void {
   if (consoleInput !== 0) call_indirect<void>(consoleInput);
+}
+
+/** For back ends: an interrupt's handlers are done. */
+export function afterInterrupt(frame: usize): void {
+  if (interruptEnd !== 0) call_indirect<void>(interruptEnd, frame);
 }
