@@ -1,0 +1,54 @@
+/** The memory map of the domain, E820's entries as Xen writes them. An ordinary domain has none, and is one piece of RAM. */
+import { XEN_HVM_MEMMAP_TYPE_RAM, XENMEM_memory_map } from '../../abi/xen/numbers/memory.ts';
+import { SIZEOF_xen_memory_map, xen_memory_map_buffer, xen_memory_map_nr_entries } from '../abi/structures';
+import { native } from '../machine/memory';
+import { HYPERVISOR_memory_op } from './hypercall';
+import { SIZEOF_e820_entry } from './p2m-identity';
+import { maxPfn } from './page';
+import { PAGE_SHIFT, PAGE_SIZE, Pfn } from './types';
+
+const MOST_ENTRIES: u32 = 32;
+const argument: usize = memory.data(SIZEOF_xen_memory_map, 8);
+const map: usize = memory.data(32 * 20, 8);
+let entries: u32 = 0;
+
+/** Asks Xen for the map. Returns how many entries it has; 0: there is none. */
+export function readMemoryMap(): u32 {
+  store<u32>(argument, MOST_ENTRIES, xen_memory_map_nr_entries);
+  store<Word>(argument, <Word>native(map), xen_memory_map_buffer);
+  entries =
+    HYPERVISOR_memory_op(XENMEM_memory_map, argument) === 0
+      ? load<u32>(argument, xen_memory_map_nr_entries)
+      : 0;
+  return entries;
+}
+
+/** Its entries. */
+export function memoryMap(): usize {
+  return map;
+}
+
+/** One past the highest frame that the map says anything of. */
+export function memoryMapEnd(): Pfn {
+  let end: u64 = 0;
+  for (let i: u32 = 0; i < entries; i++) {
+    const entry = map + i * SIZEOF_e820_entry;
+    const last = load<u64>(entry) + load<u64>(entry, 8);
+    if (last > end) end = last;
+  }
+  return <Pfn>((end + <u64>PAGE_SIZE - 1) >> PAGE_SHIFT);
+}
+
+/** init.memory_setup */
+export function xenMemorySetup(into: usize, room: u32): u32 {
+  if (entries > 0) {
+    memory.copy(into, map, (entries < room ? entries : room) * SIZEOF_e820_entry);
+    return entries;
+  }
+  if (room > 0) {
+    store<u64>(into, 0);
+    store<u64>(into, (<u64>maxPfn) << PAGE_SHIFT, 8);
+    store<u32>(into, XEN_HVM_MEMMAP_TYPE_RAM, 16);
+  }
+  return 1;
+}
