@@ -1,0 +1,152 @@
+/** time and cpu: clocks, CPUID, control and debug registers, descriptor tables. */
+import { loadFs } from '../../machine/processor';
+import { kernelRpl } from '../../paravirt/info';
+import {
+  apicIcrRead,
+  apicRead,
+  apicSafeWaitIcrIdle,
+  apicWrite,
+  clts,
+  cpuid,
+  getDebugRegister,
+  getTscKhz,
+  getWallclock,
+  loadGdt,
+  loadTaskRegister,
+  loadTls,
+  readCr0,
+  readCr4,
+  readMsr,
+  readTsc,
+  schedClock,
+  setDebugRegister,
+  setIoplMask,
+  setLdt,
+  setWallclock,
+  writeCr0,
+  writeCr4,
+  writeFsBase,
+  writeGdtEntry,
+  writeLdtEntry,
+} from '../../paravirt/operations';
+import { DESCRIPTOR_DPL_SHIFT, GDT_TLS_FIRST } from '../../paravirt/segments';
+import { HYPERVISOR_sched_op } from '../../xen/hypercall';
+import { failsafeUpcalls } from '../../xen/upcalls';
+import { takePage } from './memory';
+import { check, checkEqual, figure } from './output';
+
+const YEAR_2023: u64 = 1672531200000000000;
+const SCHEDOP_YIELD: i32 = 0;
+/** A flat segment of data, DPL 0, and what Xen makes of it. */
+const DATA: u64 = 0x00cf92000000ffff;
+const registers: usize = memory.data(16, 8);
+const tls: usize = memory.data(24, 8);
+
+export function testClocks(): void {
+  const first = schedClock();
+  const tsc = readTsc();
+  let last = first;
+  let backwards = false;
+  for (let i = 0; i < 1000; i++) {
+    const now = schedClock();
+    if (now < last) backwards = true;
+    last = now;
+  }
+  check('sched_clock never goes back', !backwards);
+  check('sched_clock moves', last > first);
+  const nanoseconds = schedClock() - first;
+  const ticks = readTsc() - tsc;
+  const khz = <u64>getTscKhz();
+  check('get_tsc_khz', khz > 1000);
+  // Both were read one after the other, so the second ran a little longer.
+  const expected = (ticks * 1000000) / khz;
+  check('sched_clock and read_tsc agree', nanoseconds >= expected / 2 && nanoseconds <= expected * 2);
+  check('get_wallclock', getWallclock() > YEAR_2023);
+  checkEqual('set_wallclock is not ours', <u64>(<i64>setWallclock(0)), ~(<u64>0));
+}
+
+function cpuidEdx(leaf: u32): u32 {
+  cpuid(leaf, 0, registers);
+  return load<u32>(registers, 12);
+}
+
+export function testRegisters(): void {
+  cpuid(0, 0, registers);
+  check('cpuid tells a vendor', load<u32>(registers, 4) !== 0 && load<u32>(registers) >= 1);
+  const features = cpuidEdx(1);
+  checkEqual('cpuid hides APIC and ACPI', features & ((1 << 9) | (1 << 22)), 0);
+  checkEqual('cpuid hides large and global pages', features & ((1 << 3) | (1 << 13)), 0);
+  check('cpuid leaves what there is', (features & 1) !== 0 && (features & (1 << 26)) !== 0);
+  check('cr0: protected, paging', (readCr0() & 0x80000001) === 0x80000001);
+  writeCr0(readCr0() | 8);
+  checkEqual('write_cr0 sets TS', readCr0() & 8, 8);
+  clts();
+  checkEqual('clts', readCr0() & 8, 0);
+  const cr4 = readCr4();
+  check('cr4: PAE', (cr4 & 0x20) !== 0);
+  writeCr4(cr4 | 0x80);
+  checkEqual('write_cr4 leaves global pages off', readCr4() & 0x80, cr4 & 0x80);
+  setDebugRegister(0, 0x1234);
+  checkEqual('debug registers', getDebugRegister(0), 0x1234);
+  setDebugRegister(0, 0);
+  writeFsBase(0x123456789000);
+  checkEqual('write_fs_base, read_msr', readMsr(0xc0000100), 0x123456789000);
+  writeFsBase(0);
+  setIoplMask(0x1000);
+  setIoplMask(0);
+  loadTaskRegister();
+  apicWrite(0x300, 5);
+  checkEqual(
+    'an APIC that does nothing',
+    <u64>apicRead(0x20) | apicIcrRead() | <u64>apicSafeWaitIcrIdle(),
+    0,
+  );
+}
+
+function atKernelRing(descriptor: u64): u64 {
+  return descriptor | ((<u64>kernelRpl) << DESCRIPTOR_DPL_SHIFT);
+}
+
+let gdt: usize = 0;
+
+export function testSegments(): void {
+  gdt = takePage();
+  store<u64>(gdt + 3 * 8, DATA);
+  loadGdt(gdt, 16);
+  checkEqual(
+    'load_gdt brings descriptors to our ring',
+    load<u64>(gdt + 3 * 8) & ~((<u64>1) << 40),
+    atKernelRing(DATA),
+  );
+  writeGdtEntry(gdt, 4, DATA);
+  checkEqual('write_gdt_entry', load<u64>(gdt + 4 * 8), atKernelRing(DATA));
+  loadFs((4 << 3) | kernelRpl);
+  check('a selector of it can be loaded', true);
+  loadFs(0);
+  store<u64>(tls, DATA);
+  store<u64>(tls, DATA, 16);
+  loadTls(tls);
+  const first = gdt + GDT_TLS_FIRST * 8;
+  checkEqual('load_tls: the first', load<u64>(first), atKernelRing(DATA));
+  checkEqual('load_tls: the second is none', load<u64>(first, 8), 0);
+  checkEqual('load_tls: the third', load<u64>(first, 16), atKernelRing(DATA));
+  const ldt = takePage();
+  store<u64>(ldt, DATA);
+  setLdt(ldt, 8);
+  loadFs(4 | kernelRpl);
+  check('set_ldt: a selector of it can be loaded', true);
+  loadFs(0);
+  writeLdtEntry(ldt, 1, DATA);
+  checkEqual('write_ldt_entry', load<u64>(ldt, 8), atKernelRing(DATA));
+  setLdt(0, 0);
+}
+
+/** A segment whose descriptor goes away while its selector is loaded: Xen, when it has to load it again, asks us. */
+export function testFailsafe(): void {
+  loadFs((4 << 3) | kernelRpl);
+  const before = failsafeUpcalls;
+  writeGdtEntry(gdt, 4, 0);
+  HYPERVISOR_sched_op(SCHEDOP_YIELD, 0);
+  figure('failsafe upcalls', failsafeUpcalls - before);
+  loadFs(0);
+}
