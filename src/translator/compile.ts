@@ -70,9 +70,11 @@ export function compileModule(wasm: Uint8Array, { target, dataBase }: CompileOpt
     const index = module.imports.length + i;
     if (index === module.exports.get(DATA_END_EXPORT)) return [];
     const symbol = symbols[index]!;
-    const ir = simplify(new FunctionBuilder(context, index).build());
-    const lowered = named(symbol, () => lowerFunction(ir, target, module.table.length).finish(symbol));
-    return [{ symbol, code: lowered }];
+    const code = named(symbol, () => {
+      const ir = simplify(new FunctionBuilder(context, index).build());
+      return lowerFunction(ir, target, module.table.length).finish(symbol);
+    });
+    return [{ symbol, code }];
   });
   const placed = globals.filter((global) => global !== undefined);
   const last = placed.at(-1);

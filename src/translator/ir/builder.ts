@@ -2,19 +2,19 @@
  * Turns one WebAssembly function into the intermediate form: the operand stack becomes virtual registers, nested blocks
  * become basic blocks.
  *
- * A local is a virtual register, and so is each value that an instruction leaves on the stack. Constants and locals are
- * not copied when they are pushed: the stack holds the constant, or the local's own register, until somebody takes it.
- * So a local that is about to change is first rescued (`rescue`) where it still lies on the stack, and all are before a
- * block begins, for inside it the change might be on one path only.
+ * A local is a virtual register, and so is each value that an instruction leaves on the stack (`operand-stack.ts`). Blocks,
+ * loops and branches are `control-flow.ts`, the basic blocks that come out `block-writer.ts`; here stands what is straight.
  *
- * A comparison that a branch, a `select` or an `eqz` takes at once is folded into it (`takeCondition`).
+ * A comparison that a branch, a `select` or an `eqz` takes at once is folded into it, and so is a constant that is added to
+ * a machine address for one load.
  */
 import { TranslationError } from '../error.ts';
 import { type FunctionType, type ValueType, valueType, type WasmModule } from '../wasm/module.ts';
 import { WasmReader } from '../wasm/reader.ts';
+import { BlockWriter } from './block-writer.ts';
+import { ControlFlow } from './control-flow.ts';
 import type { ImportMeaning } from './imports.ts';
 import {
-  type Block,
   type Callee,
   type Condition,
   constant,
@@ -23,10 +23,9 @@ import {
   negated,
   type Operand,
   type Register,
-  resultOf,
-  type Terminator,
   type UnaryOperator,
 } from './instruction.ts';
+import { OperandStack } from './operand-stack.ts';
 import { type Access, LOADS, NUMERIC, type Numeric, STORES } from './operators.ts';
 import { populationCount } from './population-count.ts';
 
@@ -43,67 +42,50 @@ export interface ModuleContext {
   readonly memoryPages: number;
 }
 
-/** A block, loop, if or the function itself, while its body is being read. */
-interface Frame {
-  /** Where a branch to it goes. */
-  readonly target: Block;
-  /** What follows it. */
-  readonly after: Block;
-  /** The registers that a branch to it fills; none for a loop. */
-  readonly branchResults: readonly Register[];
-  /** The registers that hold its values afterwards. */
-  readonly results: readonly Register[];
-  /** Operands below it on the stack. */
-  readonly height: number;
-  /** Of an `if` whose `else` has not come yet. */
-  otherwise: Block | undefined;
-  /** How many loops its body stands in. */
-  readonly loops: number;
-  /** Whether it begins where control can come. If not, nothing of it is kept. */
-  readonly reachable: boolean;
-}
-
-const UNFINISHED: Terminator = { op: 'trap', trap: 'unreachable' };
-const EMPTY_TYPE = 0x40;
+/** Larger ones are no fields of a structure. */
+const SMALL_OFFSET = 0x10000n;
 
 export class FunctionBuilder {
   private readonly context: ModuleContext;
   private readonly index: number;
   private readonly reader: WasmReader;
-  private readonly locals: Register[] = [];
-  private readonly stack: Operand[] = [];
-  private readonly frames: Frame[] = [];
-  private readonly blocks: Block[] = [];
-  private registerCount = 0;
-  /** The block that is being filled; undefined in code that cannot be reached. */
-  private current: Block | undefined;
+  private readonly writer: BlockWriter;
+  private readonly stack: OperandStack;
+  private readonly control: ControlFlow;
 
   /** `index` counts all functions, imported ones first. */
   constructor(context: ModuleContext, index: number) {
+    const { module } = context;
+    const { type, locals, body } = module.functions[index - module.imports.length]!;
     this.context = context;
     this.index = index;
-    this.reader = new WasmReader(context.module.functions[index - context.module.imports.length]!.body);
+    this.reader = new WasmReader(body);
+    this.writer = new BlockWriter([...module.types[type]!.parameters, ...locals]);
+    this.stack = new OperandStack(this.writer);
+    this.control = new ControlFlow(this.writer, this.stack, this.reader, module.types);
   }
 
   /** The function in the intermediate form. Raises TranslationError where its code is not for a kernel. */
   build(): IrFunction {
+    const { writer } = this;
     const { module, symbols } = this.context;
-    const { type, locals } = module.functions[this.index - module.imports.length]!;
+    const { type } = module.functions[this.index - module.imports.length]!;
     const { parameters, results } = module.types[type]!;
-    for (const local of [...parameters, ...locals]) this.locals.push(this.register(local));
-    const after = this.block(0);
-    this.start(this.block(0));
-    for (const local of this.locals.slice(parameters.length)) {
-      this.emit({ op: 'copy', to: local, from: constant(local.type, 0) });
+    writer.start(writer.block(0));
+    for (const local of writer.locals.slice(parameters.length)) {
+      writer.emit({ op: 'copy', to: local, from: constant(local.type, 0) });
     }
-    this.pushFrame(after, after, results, results);
-    while (this.frames.length > 0) this.instruction(this.reader.byte());
-    this.finish({ op: 'return', value: results.length > 0 ? this.stack.pop() : undefined });
+    this.control.openFunction(results);
+    while (!this.control.ended) this.instruction(this.reader.byte());
+    writer.finish({
+      op: 'return',
+      value: writer.reachable ? this.stack.popMany(results.length)[0] : undefined,
+    });
     return {
       symbol: symbols[this.index]!,
-      parameters: this.locals.slice(0, parameters.length),
-      blocks: this.blocks,
-      registerCount: this.registerCount,
+      parameters: writer.locals.slice(0, parameters.length),
+      blocks: writer.blocks,
+      registerCount: writer.registerCount,
     };
   }
 
@@ -126,32 +108,32 @@ export class FunctionBuilder {
     const { reader } = this;
     switch (opcode) {
       case 0x00: // unreachable
-        this.finish({ op: 'trap', trap: 'unreachable' });
+        this.writer.finish({ op: 'trap', trap: 'unreachable' });
         return;
       case 0x01: // nop
         return;
       case 0x02: // block
       case 0x03: // loop
       case 0x04: // if
-        this.open(opcode);
+        this.control.open(opcode);
         return;
       case 0x05: // else
-        this.else();
+        this.control.else();
         return;
       case 0x0b: // end
-        this.end();
+        this.control.end();
         return;
       case 0x0c: // br
-        this.branch(reader.u32());
+        this.control.branch(reader.u32());
         return;
       case 0x0d: // br_if
-        this.branchIf(reader.u32());
+        this.control.branchIf(reader.u32());
         return;
       case 0x0e: // br_table
-        this.branchTable();
+        this.control.branchTable();
         return;
       case 0x0f: // return
-        this.branch(this.frames.length - 1);
+        this.control.leaveFunction();
         return;
       case 0x10: // call
         this.call(reader.u32());
@@ -160,7 +142,7 @@ export class FunctionBuilder {
         this.callIndirect();
         return;
       case 0x1a: // drop
-        this.pop();
+        this.stack.pop();
         return;
       case 0x1c: // select with a type
         reader.list(() => valueType(reader, 'a select'));
@@ -170,13 +152,13 @@ export class FunctionBuilder {
         this.select();
         return;
       case 0x20: // local.get
-        this.push(this.locals[reader.u32()]!);
+        this.stack.push(this.writer.locals[reader.u32()]!);
         return;
       case 0x21: // local.set
         this.setLocal(reader.u32());
         return;
       case 0x22: // local.tee
-        this.push(this.setLocal(reader.u32()));
+        this.stack.push(this.setLocal(reader.u32()));
         return;
       case 0x23: // global.get
         this.getGlobal(reader.u32());
@@ -186,18 +168,18 @@ export class FunctionBuilder {
         return;
       case 0x3f: // memory.size
         reader.byte();
-        this.push(constant('i32', this.context.memoryPages));
+        this.stack.push(constant('i32', this.context.memoryPages));
         return;
       case 0x40: // memory.grow: it may always fail
         reader.byte();
-        this.pop();
-        this.push(constant('i32', -1));
+        this.stack.pop();
+        this.stack.push(constant('i32', -1));
         return;
       case 0x41: // i32.const
-        this.push(constant('i32', reader.s32()));
+        this.stack.push(constant('i32', reader.s32()));
         return;
       case 0x42: // i64.const
-        this.push(constant('i64', reader.s64()));
+        this.stack.push(constant('i64', reader.s64()));
         return;
       case 0xfc:
         this.bulkMemory(reader.u32());
@@ -213,25 +195,27 @@ export class FunctionBuilder {
     const { type } = numeric;
     switch (numeric.kind) {
       case 'eqz':
-        this.compare(negated(this.takeCondition()));
+        this.compare(negated(this.stack.popCondition()));
         return;
       case 'compare': {
-        const right = this.pop();
-        const left = this.pop();
+        const right = this.stack.pop();
+        const left = this.stack.pop();
         this.compare({ comparison: numeric.comparison, left, right });
         return;
       }
       case 'binary': {
-        const right = this.pop();
-        const left = this.pop();
-        this.push(this.binary(numeric.operator, left, right, type));
+        const right = this.stack.pop();
+        const left = this.stack.pop();
+        this.stack.push(this.binary(numeric.operator, left, right, type));
         return;
       }
       case 'unary':
-        this.push(this.unary(numeric.operator, this.pop(), type));
+        this.stack.push(this.unary(numeric.operator, this.stack.pop(), type));
         return;
       case 'popcnt':
-        this.push(populationCount(this.pop(), type, (...operands) => this.binary(...operands, type)));
+        this.stack.push(
+          populationCount(this.stack.pop(), type, (...operands) => this.binary(...operands, type)),
+        );
         return;
     }
   }
@@ -242,69 +226,69 @@ export class FunctionBuilder {
     right: Operand,
     type: ValueType,
   ): Register {
-    const to = this.register(type);
-    this.emit({ op: 'binary', operator, to, left, right });
+    const to = this.writer.register(type);
+    this.writer.emit({ op: 'binary', operator, to, left, right });
     return to;
   }
 
   private unary(operator: UnaryOperator, from: Operand, type: ValueType): Register {
-    const to = this.register(type);
-    this.emit({ op: 'unary', operator, to, from });
+    const to = this.writer.register(type);
+    this.writer.emit({ op: 'unary', operator, to, from });
     return to;
   }
 
   private compare(condition: Condition): void {
-    const to = this.register('i32');
-    this.emit({ op: 'compare', to, condition });
-    this.push(to);
+    const to = this.writer.register('i32');
+    this.writer.emit({ op: 'compare', to, condition });
+    this.stack.push(to);
   }
 
   private select(): void {
-    const condition = this.takeCondition();
-    const whenFalse = this.pop();
-    const whenTrue = this.pop();
-    const to = this.register(whenTrue.type);
-    this.emit({ op: 'select', to, condition, whenTrue, whenFalse });
-    this.push(to);
+    const condition = this.stack.popCondition();
+    const whenFalse = this.stack.pop();
+    const whenTrue = this.stack.pop();
+    const to = this.writer.register(whenTrue.type);
+    this.writer.emit({ op: 'select', to, condition, whenTrue, whenFalse });
+    this.stack.push(to);
   }
 
   private load({ type, bytes, signed }: Access): void {
     this.reader.u32(); // alignment, a hint
     const offset = this.reader.u32();
-    const to = this.register(type);
-    this.emit({ op: 'load', to, place: { address: this.pop(), offset, bytes }, signed });
-    this.push(to);
+    const to = this.writer.register(type);
+    this.writer.emit({ op: 'load', to, place: { address: this.stack.pop(), offset, bytes }, signed });
+    this.stack.push(to);
   }
 
   private store({ bytes }: Access): void {
     this.reader.u32();
     const offset = this.reader.u32();
-    const value = this.pop();
-    this.emit({ op: 'store', place: { address: this.pop(), offset, bytes }, value });
+    const value = this.stack.pop();
+    this.writer.emit({ op: 'store', place: { address: this.stack.pop(), offset, bytes }, value });
   }
 
   private setLocal(index: number): Register {
-    const local = this.locals[index]!;
-    const value = this.pop();
-    this.rescue(local);
-    this.assign(local, value);
+    const local = this.writer.locals[index]!;
+    const value = this.stack.pop();
+    this.stack.rescue(local);
+    this.writer.assign(local, value);
     return local;
   }
 
   private getGlobal(index: number): void {
     const { type, mutable, value } = this.context.module.globals[index]!;
     if (!mutable) {
-      this.push(constant(type, value));
+      this.stack.push(constant(type, value));
       return;
     }
-    const to = this.register(type);
-    this.emit({ op: 'load', to, place: this.globalPlace(index), signed: false });
-    this.push(to);
+    const to = this.writer.register(type);
+    this.writer.emit({ op: 'load', to, place: this.globalPlace(index), signed: false });
+    this.stack.push(to);
   }
 
   private setGlobal(index: number): void {
-    const value = this.pop();
-    this.emit({ op: 'store', place: this.globalPlace(index), value });
+    const value = this.stack.pop();
+    this.writer.emit({ op: 'store', place: this.globalPlace(index), value });
   }
 
   private globalPlace(index: number) {
@@ -317,8 +301,8 @@ export class FunctionBuilder {
     if (code !== 10 && code !== 11) throw this.unsupported(0xfc00 | code);
     this.reader.take(code === 10 ? 2 : 1);
     const name = code === 10 ? 'memory.copy' : 'memory.fill';
-    const operands = this.popMany(3);
-    this.emit({ op: 'call', callee: { kind: 'machine', name }, operands, to: undefined });
+    const operands = this.stack.popMany(3);
+    this.writer.emit({ op: 'call', callee: { kind: 'machine', name }, operands, to: undefined });
   }
 
   // Calls
@@ -335,23 +319,23 @@ export class FunctionBuilder {
     const meaning = meanings[index]!;
     switch (meaning.kind) {
       case 'load': {
-        const to = this.register(type.results[0]!);
-        const place = { address: this.pop(), offset: 0, bytes: meaning.bytes };
-        this.emit({ op: 'load', to, place, signed: false });
-        this.push(to);
+        const to = this.writer.register(type.results[0]!);
+        const place = { ...this.popMachineAddress(), bytes: meaning.bytes };
+        this.writer.emit({ op: 'load', to, place, signed: false });
+        this.stack.push(to);
         return;
       }
       case 'store': {
-        const value = this.pop();
-        this.emit({
+        const value = this.stack.pop();
+        this.writer.emit({
           op: 'store',
-          place: { address: this.pop(), offset: 0, bytes: meaning.bytes },
+          place: { address: this.stack.pop(), offset: 0, bytes: meaning.bytes },
           value,
         });
         return;
       }
       case 'address':
-        this.push({ ...meaning, kind: 'symbol', type: type.results[0]! });
+        this.stack.push({ ...meaning, kind: 'symbol', type: type.results[0]! });
         return;
       default:
         this.callTo(meaning, type);
@@ -359,243 +343,33 @@ export class FunctionBuilder {
     }
   }
 
+  /** A machine address, of which a constant that has just been added is the offset: both wrap at 64 bits. */
+  private popMachineAddress(): { address: Operand; offset: number } {
+    const address = this.stack.pop();
+    const sum = this.writer.takeBack(address, 'binary');
+    if (sum === undefined) return { address, offset: 0 };
+    const { operator, left, right } = sum;
+    if (operator === 'add' && right.kind === 'constant' && right.value >= 0n && right.value < SMALL_OFFSET) {
+      return { address: left, offset: Number(right.value) };
+    }
+    this.writer.emit(sum);
+    return { address, offset: 0 };
+  }
+
   private callIndirect(): void {
     const type = this.reader.u32();
     this.reader.u32(); // the one table
-    this.callTo({ kind: 'table', type, index: this.pop() }, this.context.module.types[type]!);
+    this.callTo({ kind: 'table', type, index: this.stack.pop() }, this.context.module.types[type]!);
   }
 
   private callTo(callee: Callee, { parameters, results }: FunctionType): void {
-    const operands = this.popMany(parameters.length);
-    const to = results[0] === undefined ? undefined : this.register(results[0]);
-    this.emit({ op: 'call', callee, operands, to });
-    if (to !== undefined) this.push(to);
-  }
-
-  // Control
-
-  private open(opcode: number): void {
-    const results = this.blockResults();
-    const condition = opcode === 0x04 ? this.takeCondition() : undefined;
-    this.rescue();
-    const loops = this.frames[this.frames.length - 1]!.loops;
-    const after = this.block(loops);
-    if (opcode === 0x03) {
-      const head = this.block(loops + 1);
-      this.pushFrame(head, after, [], results, loops + 1);
-      this.finishAndStart({ op: 'jump', target: head }, head);
-      return;
-    }
-    const frame = this.pushFrame(after, after, results, results, loops);
-    if (condition === undefined) return;
-    const then = this.block(loops);
-    frame.otherwise = this.block(loops);
-    this.finishAndStart({ op: 'branch', condition, whenTrue: then, whenFalse: frame.otherwise }, then);
-  }
-
-  private blockResults(): readonly ValueType[] {
-    const { reader } = this;
-    if (reader.peek() === EMPTY_TYPE) {
-      reader.byte();
-      return [];
-    }
-    if ((reader.peek() & 0xc0) === 0x40) return [valueType(reader, 'a block')];
-    const { parameters, results } = this.context.module.types[Number(reader.s64())]!;
-    if (parameters.length > 0) throw this.error('expected blocks without parameters');
-    return results;
-  }
-
-  private else(): void {
-    const frame = this.frames[this.frames.length - 1]!;
-    this.leave(frame);
-    if (frame.reachable) this.start(frame.otherwise!);
-    frame.otherwise = undefined;
-  }
-
-  private end(): void {
-    const frame = this.frames[this.frames.length - 1]!;
-    this.leave(frame);
-    this.frames.pop();
-    if (frame.reachable) {
-      if (frame.otherwise !== undefined) {
-        this.start(frame.otherwise);
-        this.finish({ op: 'jump', target: frame.after });
-      }
-      this.start(frame.after);
-    }
-    this.stack.push(...frame.results);
-  }
-
-  /** Falls out of a frame at its end, or at its `else`: the values on the stack become its results. */
-  private leave(frame: Frame): void {
-    if (this.current !== undefined) {
-      this.assignAll(frame.results, this.popMany(frame.results.length));
-      this.finish({ op: 'jump', target: frame.after });
-    }
-    this.stack.length = frame.height;
-  }
-
-  private branch(depth: number): void {
-    const frame = this.frameAt(depth);
-    this.assignAll(frame.branchResults, this.popMany(frame.branchResults.length));
-    this.finish({ op: 'jump', target: frame.target });
-  }
-
-  private branchIf(depth: number): void {
-    const frame = this.frameAt(depth);
-    const condition = this.takeCondition();
-    this.copyTop(frame);
-    const next = this.block(this.frameAt(0).loops);
-    this.finishAndStart({ op: 'branch', condition, whenTrue: frame.target, whenFalse: next }, next);
-  }
-
-  private branchTable(): void {
-    const frames = this.reader.list(() => this.frameAt(this.reader.u32()));
-    const otherwise = this.frameAt(this.reader.u32());
-    const index = this.pop();
-    for (const frame of new Set([...frames, otherwise])) this.copyTop(frame);
-    const targets = frames.map(({ target }) => target);
-    this.finish({ op: 'switch', index, targets, otherwise: otherwise.target });
-  }
-
-  /** Copies the values that a branch takes along; they also stay where they are, for the path that goes on. */
-  private copyTop({ branchResults }: Frame): void {
-    const values = this.stack.slice(this.stack.length - branchResults.length);
-    for (const [i, to] of branchResults.entries()) this.emit({ op: 'copy', to, from: values[i]! });
-  }
-
-  private frameAt(depth: number): Frame {
-    return this.frames[this.frames.length - 1 - depth]!;
-  }
-
-  private pushFrame(
-    target: Block,
-    after: Block,
-    branchResults: readonly ValueType[],
-    results: readonly ValueType[],
-    loops = 0,
-  ): Frame {
-    const registers = results.map((type) => this.register(type));
-    const frame: Frame = {
-      target,
-      after,
-      branchResults: branchResults.length > 0 ? registers : [],
-      results: registers,
-      height: this.stack.length,
-      otherwise: undefined,
-      loops,
-      reachable: this.current !== undefined,
-    };
-    this.frames.push(frame);
-    return frame;
-  }
-
-  // Blocks
-
-  private block(loopDepth: number): Block {
-    return { index: -1, loopDepth, instructions: [], end: UNFINISHED };
-  }
-
-  /** Goes on in `block`, which comes next in the layout. */
-  private start(block: Block): void {
-    block.index = this.blocks.push(block) - 1;
-    this.current = block;
-  }
-
-  /** Ends the current block. What follows cannot be reached until a block starts. */
-  private finish(end: Terminator): void {
-    if (this.current === undefined) return;
-    this.current.end = end;
-    this.current = undefined;
-  }
-
-  /** Ends the current block and goes on in the next, unless none of it can be reached. */
-  private finishAndStart(end: Terminator, next: Block): void {
-    if (this.current === undefined) return;
-    this.finish(end);
-    this.start(next);
-  }
-
-  private emit(instruction: Instruction): void {
-    this.current?.instructions.push(instruction);
-  }
-
-  // Operands
-
-  private register(type: ValueType): Register {
-    return { kind: 'register', id: this.registerCount++, type };
-  }
-
-  private push(operand: Operand): void {
-    this.stack.push(operand);
-  }
-
-  /** In code that cannot be reached the stack may run empty (core specification, 3.3): any value will do. */
-  private pop(): Operand {
-    const floor = this.frames[this.frames.length - 1]?.height ?? 0;
-    if (this.stack.length > floor) return this.stack.pop()!;
-    if (this.current !== undefined) throw this.error('malformed WebAssembly: expected an operand');
-    return constant('i32', 0);
-  }
-
-  private popMany(count: number): Operand[] {
-    return Array.from({ length: count }, () => this.pop()).reverse();
-  }
-
-  /** The topmost value as a condition: the comparison that has just made it, or whether it is not zero. */
-  private takeCondition(): Condition {
-    const value = this.pop();
-    const last = this.current?.instructions.at(-1);
-    if (last?.op === 'compare' && last.to === value && !this.isLocal(value)) {
-      this.current!.instructions.pop();
-      return last.condition;
-    }
-    if (last?.op === 'binary' && last.operator === 'and' && last.to === value && !this.isLocal(value)) {
-      this.current!.instructions.pop();
-      return { comparison: 'any', left: last.left, right: last.right };
-    }
-    return { comparison: 'ne', left: value, right: constant(value.type, 0) };
-  }
-
-  /** Gives a register a value: by the instruction that has just made it, if nothing else can want that value. */
-  private assign(to: Register, from: Operand): void {
-    const last = this.current?.instructions.at(-1);
-    if (last !== undefined && last.op !== 'store' && resultOf(last) === from && !this.isLocal(from)) {
-      last.to = to;
-    } else if (from !== to) {
-      this.emit({ op: 'copy', to, from });
-    }
-  }
-
-  /** Several at once. A frame's results are read by nobody yet, so their order does not matter. */
-  private assignAll(registers: readonly Register[], values: readonly Operand[]): void {
-    if (registers.length === 1) {
-      this.assign(registers[0]!, values[0]!);
-      return;
-    }
-    for (const [i, to] of registers.entries()) this.emit({ op: 'copy', to, from: values[i]! });
-  }
-
-  private isLocal(operand: Operand): boolean {
-    return operand.kind === 'register' && operand.id < this.locals.length;
-  }
-
-  /** Copies what the stack holds of `local`, or of any local, to registers of its own. */
-  private rescue(local?: Register): void {
-    for (const [i, operand] of this.stack.entries()) {
-      if (operand.kind !== 'register' || !this.isLocal(operand)) continue;
-      if (local !== undefined && operand !== local) continue;
-      const copy = this.register(operand.type);
-      this.emit({ op: 'copy', to: copy, from: operand });
-      this.stack[i] = copy;
-    }
+    const operands = this.stack.popMany(parameters.length);
+    const to = results[0] === undefined ? undefined : this.writer.register(results[0]);
+    this.writer.emit({ op: 'call', callee, operands, to });
+    if (to !== undefined) this.stack.push(to);
   }
 
   private unsupported(opcode: number): TranslationError {
-    return this.error(`expected integer instructions only, found opcode 0x${opcode.toString(16)}`);
-  }
-
-  private error(message: string): TranslationError {
-    return new TranslationError(`${this.context.symbols[this.index]}: ${message}`);
+    return new TranslationError(`expected integer instructions only, found opcode 0x${opcode.toString(16)}`);
   }
 }

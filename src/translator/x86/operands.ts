@@ -119,8 +119,7 @@ export class Operands {
   private machineMemory(address: Operand, offset: number): Memory {
     const displacement = this.immediate(address);
     if (displacement !== undefined && offset === 0) return { displacement };
-    if (offset !== 0) throw new TranslationError('expected no offset from a machine address');
-    return { base: this.inRegister(address, SCRATCH), displacement: 0 };
+    return { base: this.inRegister(address, SCRATCH), displacement: offset };
   }
 }
 
