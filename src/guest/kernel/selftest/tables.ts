@@ -230,6 +230,12 @@ export function testSpaces(): void {
   setPud(pud + 8, 0);
   releasePmd(pmd);
   check('release_pmd', probeStore64(native(pmd), 1) === 0);
+  const upper = takePage();
+  allocPud(first, upper);
+  setPgd(first, changetype<AddressSpace>(first).root + 8, entryFor(upper, FLAGS | USER));
+  setPgd(first, changetype<AddressSpace>(first).root + 8, 0);
+  releasePud(upper);
+  check('release_pud', probeStore64(native(upper), 1) === 0);
 
   testSwitch(first, second);
 
@@ -268,5 +274,3 @@ function testSwitch(from: usize, to: usize): void {
   mark(10);
   writeCr0(readCr0() & ~(<u64>8));
 }
-
-export { releasePud };

@@ -1,0 +1,125 @@
+/**
+ * The paravirtual operations of the guest library on this host: a kernel of the library's own (src/guest/kernel/selftest)
+ * calls each of them and says what it found; and what they cost in hypercalls is counted from outside.
+ */
+import assert from 'node:assert/strict';
+import { before, describe, it } from 'node:test';
+import { buildKernelFrom } from '../src/guest/testing/build.ts';
+import { Host } from '../src/index.ts';
+
+const SELFTEST = 'src/guest/kernel/selftest/main.ts';
+/** The kernel marks moments by xen_version with a command that does not exist: 1000 and its number. */
+const MARK = /xen_version\(10(\d\d)\b/;
+const HYPERCALL = /^\S+ (\w+)\(([^)]*)\) = /;
+
+interface Run {
+  readonly reason: string;
+  /** What the kernel wrote, line by line. */
+  readonly lines: readonly string[];
+  /** Hypercalls in their order, with their arguments; those within a multicall come before it. */
+  readonly calls: readonly {
+    readonly name: string;
+    readonly args: readonly string[];
+    readonly mark: number;
+  }[];
+}
+
+async function runSelftest(engine: 'auto' | 'interpreter' = 'auto'): Promise<Run> {
+  const kernel = await buildKernelFrom(SELFTEST, { name: 'selftest', version: '1', xenStart: 'xenStart' });
+  const traced: string[] = [];
+  const trace = { kinds: ['hypercalls'] as const, onLine: (line: string) => void traced.push(line) };
+  const host = await Host.create({ memoryMib: 64, clock: 'virtual', engine, trace });
+  const domain = await host.createDomain({ kernel, memoryMib: 32, name: 'selftest' });
+  let text = '';
+  const reading = (async () => {
+    for await (const bytes of domain.console.readable) text += Buffer.from(bytes).toString('latin1');
+  })();
+  const running = host.run();
+  const { reason } = await domain.exited;
+  await Promise.all([running, reading]);
+  const calls = traced.flatMap((line) => {
+    const [, name, args] = HYPERCALL.exec(line) ?? [];
+    const mark = Number(MARK.exec(line)?.[1] ?? -1);
+    return name === undefined ? [] : [{ name, args: args!.split(', '), mark }];
+  });
+  return { reason, lines: text.trimEnd().split(/\r?\n/), calls };
+}
+
+describe('the paravirtual operations on this host', () => {
+  let run: Run;
+  before(async () => {
+    run = await runSelftest();
+  });
+
+  const figure = (name: string) =>
+    Number(run.lines.find((line) => line.startsWith(`# ${name}: `))?.slice(name.length + 4));
+  /** Hypercalls between two marks. */
+  const between = (first: number, last: number) => {
+    const at = (mark: number) => run.calls.findIndex((call) => call.mark === mark);
+    assert.ok(at(first) >= 0 && at(last) > at(first), `marks ${first} and ${last}`);
+    return run.calls.slice(at(first) + 1, at(last));
+  };
+
+  it('do what they say, each called by a kernel, before and after patching', () => {
+    const wrong = run.lines.filter(
+      (line, i) => /^not ok/.test(line) || /^not ok/.test(run.lines[i + 1] ?? ''),
+    );
+    assert.deepEqual(wrong, []);
+    const right = run.lines.filter((line) => line.startsWith('ok ')).length;
+    assert.ok(right > 100, `${right} results`);
+    assert.deepEqual([figure('passed'), figure('failed')], [right, 0]);
+    assert.equal(run.lines.at(-1), 'done');
+    assert.equal(run.reason, 'poweroff');
+  });
+
+  it('patch every call site of the kernel', () => {
+    assert.ok(figure('sites patched') > 50);
+    assert.equal(figure('sites left'), 0);
+  });
+
+  it('set 64 page-table entries by 64 hypercalls, or by one in the lazy mode', () => {
+    assert.deepEqual(
+      between(1, 2).map(({ name, args }) => [name, args[1]]),
+      Array.from({ length: 64 }, () => ['mmu_update', '0x1']),
+    );
+    assert.deepEqual(
+      between(3, 4).map(({ name, args }) => [name, args[1]]),
+      [['mmu_update', '0x40']],
+    );
+  });
+
+  it('make a batch when it is full, at a flush and at the end of the mode', () => {
+    const updates = between(5, 6).filter(({ name }) => name === 'mmu_update');
+    assert.deepEqual(
+      updates.map(({ args }) => Number(args[1])),
+      [10, 64, 26],
+    );
+  });
+
+  it('switch tasks by a single multicall: stack, TLS, cr3 for kernel and user, FS base and TS', () => {
+    const calls = between(7, 8);
+    assert.deepEqual(
+      calls.filter(({ name }) => name === 'multicall').map(({ args }) => Number(args[1])),
+      [calls.length - 1],
+    );
+    assert.equal(calls.at(-1)!.name, 'multicall');
+    const parts = new Set(calls.slice(0, -1).map(({ name }) => name));
+    assert.deepEqual(
+      [...parts].sort(),
+      ['fpu_taskswitch', 'mmuext_op', 'set_segment_base', 'stack_switch', 'update_descriptor'].sort(),
+    );
+    assert.equal(calls.find(({ name }) => name === 'mmuext_op')!.args[1], '0x2');
+    // Outside such a switch each is made by itself.
+    assert.ok(between(9, 10).length > calls.length - 1);
+    assert.ok(between(9, 10).filter(({ name }) => name !== 'multicall').length >= 5);
+  });
+
+  it('give the same results and hypercalls whoever executes the kernel', async () => {
+    const interpreted = await runSelftest('interpreter');
+    assert.deepEqual(interpreted.lines, run.lines);
+    assert.deepEqual(
+      interpreted.calls.map(({ name }) => name),
+      run.calls.map(({ name }) => name),
+    );
+  });
+});
