@@ -7,7 +7,7 @@ import { FunctionBuilder } from './ir/builder.ts';
 import { imageSymbol, importMeaning } from './ir/imports.ts';
 import { simplify } from './ir/simplify.ts';
 import { decodeModule, type WasmModule } from './wasm/module.ts';
-import type { Code } from './x86/assembler.ts';
+import type { Code } from './x86/encoder.ts';
 import { ENTRY_KINDS, entryStubs, sharedEntryCode } from './x86/entries.ts';
 import { lowerFunction } from './x86/lower.ts';
 import type { CodeMark } from './x86/marks.ts';

@@ -16,7 +16,7 @@
 import { type CompiledModule, type Piece, roundUp } from '../compile.ts';
 import { TranslationError } from '../error.ts';
 import { imageSymbol, operationSymbol } from '../ir/imports.ts';
-import type { Mark } from '../x86/assembler.ts';
+import type { Mark } from '../x86/encoder.ts';
 import { SYSTEM_CALL_WORDS } from '../x86/entries.ts';
 import type { CodeMark } from '../x86/marks.ts';
 import { FUNCTION_TABLE } from '../x86/sequences.ts';

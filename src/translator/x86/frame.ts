@@ -8,7 +8,8 @@
  *     lower     parameters pushed for a call
  */
 import type { Allocation, Location } from '../ir/allocator.ts';
-import { Alu, type Assembler, type Memory } from './assembler.ts';
+import { Alu, type Assembler } from './assembler.ts';
+import type { Memory } from './encoder.ts';
 import type { CodeMark } from './marks.ts';
 import { type Gpr, RSP } from './registers.ts';
 import type { Target } from './target.ts';

@@ -20,8 +20,9 @@ import {
 } from '../ir/instruction.ts';
 import { analyseLiveness, isLiveAtEntry } from '../ir/liveness.ts';
 import { simplify } from '../ir/simplify.ts';
-import { Alu, Assembler, type Label } from './assembler.ts';
+import { Alu, Assembler } from './assembler.ts';
 import { compare } from './conditions.ts';
+import type { Label } from './encoder.ts';
 import { Frame } from './frame.ts';
 import { ArithmeticLowering } from './lower-arithmetic.ts';
 import type { CodeMark } from './marks.ts';

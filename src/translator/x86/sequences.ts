@@ -4,7 +4,8 @@
  *
  * Operand registers may be destroyed, and so may RAX and R11. A result is in RAX; one of 32 bits has its upper half zero.
  */
-import { type Assembler, Group3, type Memory, Shift } from './assembler.ts';
+import { type Assembler, Group3, Shift } from './assembler.ts';
+import type { Memory } from './encoder.ts';
 import type { CodeMark } from './marks.ts';
 import { type Gpr, R8, R9, R10, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP } from './registers.ts';
 import type { Target } from './target.ts';
