@@ -3,7 +3,7 @@ import { XEN_HVM_MEMMAP_TYPE_RAM, XENMEM_memory_map } from '../../abi/xen/number
 import { SIZEOF_xen_memory_map, xen_memory_map_buffer, xen_memory_map_nr_entries } from '../abi/structures';
 import { native } from '../machine/memory';
 import { HYPERVISOR_memory_op } from './hypercall';
-import { SIZEOF_e820_entry } from './p2m-identity';
+import { IDENTITY_LIMIT, SIZEOF_e820_entry } from './p2m-identity';
 import { maxPfn } from './page';
 import { PAGE_SHIFT, PAGE_SIZE, Pfn } from './types';
 
@@ -28,7 +28,7 @@ export function memoryMap(): usize {
   return map;
 }
 
-/** One past the highest frame that the map says anything of. */
+/** One past the highest frame that the map says anything of, as far as we listen. */
 export function memoryMapEnd(): Pfn {
   let end: u64 = 0;
   for (let i: u32 = 0; i < entries; i++) {
@@ -36,7 +36,8 @@ export function memoryMapEnd(): Pfn {
     const last = load<u64>(entry) + load<u64>(entry, 8);
     if (last > end) end = last;
   }
-  return <Pfn>((end + <u64>PAGE_SIZE - 1) >> PAGE_SHIFT);
+  const frames = <Pfn>((end + <u64>PAGE_SIZE - 1) >> PAGE_SHIFT);
+  return frames < IDENTITY_LIMIT ? frames : IDENTITY_LIMIT;
 }
 
 /** init.memory_setup */

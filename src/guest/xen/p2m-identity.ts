@@ -79,6 +79,9 @@ function splitLeaf(pfn: Pfn): void {
 /** One entry of the memory map as Xen writes it (XENMEM_memory_map): 64-bit address and size, 32-bit type. */
 export const SIZEOF_e820_entry: usize = 20;
 
+/** A hole is followed no further: 64 GiB. What a map mentions above, such as 12 GiB below 1 TiB, would cost a page for each GiB. */
+export const IDENTITY_LIMIT: Pfn = 16 << 20;
+
 /**
  * Sets identity for all that a memory map of `count` entries at `map`, by ascending address, does not call RAM: entries of
  * other types, and the gaps between entries. A page that is RAM only in part counts as none. Returns the frames set.
@@ -103,6 +106,7 @@ export function setIdentityFromMemoryMap(map: usize, count: usize): Pfn {
 
 function setHole(from: Paddr, to: Paddr): Pfn {
   const start = <Pfn>(from >> PAGE_SHIFT);
-  const end = <Pfn>((to + (<u64>PAGE_SIZE - 1)) >> PAGE_SHIFT);
+  let end = <Pfn>((to + (<u64>PAGE_SIZE - 1)) >> PAGE_SHIFT);
+  if (end > IDENTITY_LIMIT) end = IDENTITY_LIMIT;
   return start < end ? setPhysRangeIdentity(start, end) : 0;
 }

@@ -4,11 +4,13 @@
  * has changed. Parts of the kernel that hold what does not survive register hooks: `before` in their order, `after` in the
  * opposite one. (Linux: drivers/xen/manage.c, arch/x86/xen/suspend.c)
  */
+import { SIF_INITDOMAIN } from '../../abi/xen/numbers/domain.ts';
 import {
   shared_info_arch_max_pfn,
   shared_info_arch_pfn_to_mfn_frame_list_list,
   start_info_console_domU_evtchn,
   start_info_console_domU_mfn,
+  start_info_flags,
   start_info_shared_info,
   start_info_store_evtchn,
   start_info_store_mfn,
@@ -45,8 +47,9 @@ export function describeP2m(): void {
   store<Word>(sharedInfo, buildFrameLists(), shared_info_arch_pfn_to_mfn_frame_list_list);
 }
 
-/** The rings that start_info names. */
+/** The rings that start_info names. Of the machine's initial domain it says something else in the same place. */
 export function connectRings(startInfo: usize): void {
+  if ((load<u32>(startInfo, start_info_flags) & SIF_INITDOMAIN) !== 0) return;
   const consoleMfn = load<Mfn>(startInfo, start_info_console_domU_mfn);
   const storeMfn = load<Mfn>(startInfo, start_info_store_mfn);
   if (consoleMfn !== 0)

@@ -57,6 +57,11 @@ export function setXenstore(page: usize, storePort: u32): void {
   port = storePort;
 }
 
+/** Whether there is one to ask. */
+export function hasXenstore(): bool {
+  return ring !== 0;
+}
+
 /** Sleeps in Xen until our port is signalled; one that is pending already wakes it at once. */
 function wait(): void {
   store<u32>(polled, port);

@@ -6,7 +6,7 @@ import { endAccess, grantAccess, NO_GRANT, setupGrants } from '../../xen/grants'
 import { getPhysToMachine, INVALID_P2M_ENTRY } from '../../xen/p2m-tree';
 import { maxPfn, mfnToLocalPfn, mfnToPfn, pfnToMfn, physicalOf, virtToMfn } from '../../xen/page';
 import { PAGE_SHIFT, Pfn } from '../../xen/types';
-import { xenstoreRead, xenstoreRemove, xenstoreWrite } from '../../xen/xenstore';
+import { hasXenstore, xenstoreRead, xenstoreRemove, xenstoreWrite } from '../../xen/xenstore';
 import { takePage } from './memory';
 import { check, checkEqual, figure } from './output';
 
@@ -62,7 +62,9 @@ const PATH: usize = memory.data<u8>([0x64, 0x61, 0x74, 0x61, 0x2f, 0x74, 0x65, 0
 const NAME: usize = memory.data<u8>([0x6e, 0x61, 0x6d, 0x65, 0]);
 const value: usize = memory.data(64, 8);
 
+/** The initial domain of a machine keeps xenstore itself, and has none to ask. */
 export function testXenstore(): void {
+  if (!hasXenstore()) return;
   checkEqual('xenstore: nothing there yet', <u64>(<i64>xenstoreRead(PATH, value, 64)), ~(<u64>0));
   store<u32>(value, 0x676e6972);
   check('xenstore: a write', xenstoreWrite(PATH, value, 4) >= 0);
