@@ -357,10 +357,13 @@ export class Engine implements Translator, FollowingPage {
       }
       if (kind === Exit.Hot) {
         this.requestCompilation();
+        // Looking for the record again would access its page.
+        if (memory.u32[budgetWord] === 0) return Exit.Budget;
         continue;
       }
       if (kind === Exit.Thrashing) {
         this.tier?.requestLongForm(memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!);
+        if (memory.u32[budgetWord] === 0) return Exit.Budget;
         continue;
       }
       if (kind === Exit.System) {

@@ -84,6 +84,22 @@ test('a page is not accessed before an instruction of it is executed', async () 
   }
 });
 
+test('nor for the end of an instruction that is not executed any more', async () => {
+  const at = CODE + PAGE_SIZE - 4;
+  for (const heatLimit of [1, 2, 3, 4]) {
+    const m = await TestMachine.create('compiler', heatLimit);
+    m.mapNew(CODE, PAGE_RW, 2);
+    // nop · mov eax, … across the border · int3
+    m.code(at, '90 b8 01 02 03 04 cc');
+    m.run(at);
+    for (let i = 0; i < 8; i++) {
+      m.map(CODE + PAGE_SIZE, m.physical(CODE + PAGE_SIZE) / PAGE_SIZE, PAGE_RW);
+      assert.deepEqual(m.run(at, 1), { exit: 'budget' });
+      assert.equal(m.used(CODE + PAGE_SIZE), '', `heat limit ${heatLimit}`);
+    }
+  }
+});
+
 test('a repeated store that changes its own instruction stops there, however it is cut', async () => {
   // rep stosb, from behind itself downwards: it becomes PAUSE; and upwards, in pieces of a page, onto a rep stosb further on.
   const programs = [
