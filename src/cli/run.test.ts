@@ -108,6 +108,9 @@ class FakeHost implements RunHost {
   profile(format: string) {
     return `a profile, ${format}`;
   }
+  memoryHash() {
+    return '0123456789abcdef0123456789abcdef';
+  }
   statistics() {
     return { instructions: 1234, hypercalls: { iret: 5 }, exits: { syscall: 6 }, engine: ENGINE };
   }
@@ -320,6 +323,7 @@ describe('ringone run', () => {
       firstOutputSeconds: 1.5,
       hypercalls: { iret: 5 },
       exits: { syscall: 6 },
+      memoryHash: '0123456789abcdef0123456789abcdef',
       engine: ENGINE,
     });
   });

@@ -46,6 +46,7 @@ export interface RunHost {
   run(): Promise<void>;
   stop(): void;
   statistics(): HostStatistics;
+  memoryHash(): string;
   profile(format: ProfileFormat): string | undefined;
 }
 
@@ -320,6 +321,7 @@ class Session {
       rssBytes: process.resourceUsage().maxRSS * 1024,
       hypercalls,
       exits,
+      memoryHash: this.host.memoryHash(),
       engine,
     };
     try {

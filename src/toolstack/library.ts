@@ -6,6 +6,7 @@ import { type Clock, HostClock, VirtualClock } from '../hypervisor/clock.ts';
 import type { DomainExit as HypervisorExit } from '../hypervisor/domain.ts';
 import { Host as Hypervisor } from '../hypervisor/host.ts';
 import { MachineMemory } from '../machine/memory.ts';
+import { hashFrames } from '../machine/memory-hash.ts';
 import { Engine, type EngineCounts } from '../machine/x86/engine.ts';
 import type { Inspector } from '../machine/x86/inspection.ts';
 import type { HypercallTable } from '../xen/hypercalls/dispatch.ts';
@@ -151,6 +152,14 @@ export class Host {
   /** What was sampled so far, as text for a viewer; undefined unless the host was made with `profile`. */
   profile(format: ProfileFormat): string | undefined {
     return this.profiler && formatProfile(this.profiler.tree, format, 'ringone');
+  }
+
+  /**
+   * A hash of the machine's memory, 32 hexadecimal digits. Ended domains leave theirs as it was, so under the virtual clock runs
+   * that were alike end with the same, whatever the engine. Takes half a millisecond for each MiB.
+   */
+  memoryHash(): string {
+    return hashFrames(this.engine.memory);
   }
 
   statistics(): HostStatistics {
