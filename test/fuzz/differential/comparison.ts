@@ -19,7 +19,8 @@ export interface Contender {
 
 export interface Difference {
   readonly contender: Contender;
-  readonly schedule: Schedule;
+  /** How the contender's runs were cut, from a fresh engine on; the last of them differs. */
+  readonly history: readonly Schedule[];
   /** Boundary, or number of the exit, at which the runs first differ. */
   readonly where: string;
   readonly expected: string;
@@ -102,12 +103,12 @@ export async function compare(
   const expected = await observe(list[0]!.machine, program, image, reference);
   for (const contender of list) {
     contender.machine.forget();
-    for (const schedule of cuts.slice(0, contender.cuts)) {
+    for (const [i, schedule] of cuts.slice(0, contender.cuts).entries()) {
       const found = await observe(contender.machine, program, image, schedule);
       const at = difference(expected, found);
       if (at === undefined) continue;
       const [where, wanted, got] = at;
-      return { contender, schedule, where, expected: wanted, found: got };
+      return { contender, history: cuts.slice(0, i + 1), where, expected: wanted, found: got };
     }
   }
   return undefined;

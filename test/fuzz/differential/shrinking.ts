@@ -3,7 +3,7 @@
  * what is left: the seed, the code, and where the two states differ.
  */
 import { Decoder, DecoderOptions, Formatter, FormatterSyntax } from 'iced-x86';
-import { type Contender, compare, type Difference, reference, schedules } from './comparison.ts';
+import { type Contender, compare, type Difference, reference } from './comparison.ts';
 import { observe, type Schedule } from './observation.ts';
 import { assemble, type Program } from './program.ts';
 
@@ -34,15 +34,13 @@ export async function shrink(
   ];
   let difference = first;
   // One run is enough at best; else those before it, which leave code decoded and compiled, belong to it.
-  const all = schedules(program);
-  let cuts: readonly Schedule[] = [first.schedule];
+  let cuts = first.history.slice(-1);
   const fails: Fails = async (candidate) => {
     const found = await compare(candidate, narrowed, cuts);
     if (found !== undefined) difference = found;
     return found !== undefined;
   };
-  if (!(await fails(program)))
-    cuts = all.slice(0, all.findIndex(({ name }) => name === first.schedule.name) + 1);
+  if (!(await fails(program))) cuts = [...first.history];
   if (!(await fails(program))) return { program, difference: first };
   const current = await reduce(program, fails);
   await fails(current);
@@ -83,13 +81,13 @@ function simplifications(program: Program): readonly Program[] {
 export async function report(
   program: Program,
   list: readonly Contender[],
-  { contender, schedule, where, expected, found }: Difference,
+  { contender, history, where, expected, found }: Difference,
 ): Promise<string> {
   const lines = [
-    `${contender.name}, cut ${schedule.name} (${schedule.most}), differs at ${where}:`,
+    `${contender.name}, cut ${history.map(({ name, most }) => `${name} (${most})`).join(', then ')}, differs at ${where}:`,
     `  expected ${expected}`,
     `  found    ${found}`,
-    ...(await stateDifferences(program, list, contender, schedule, where)),
+    ...(await stateDifferences(program, list, contender, history, where)),
     describeProgram(program),
   ];
   return lines.join('\n');
@@ -118,12 +116,16 @@ async function stateDifferences(
   program: Program,
   list: readonly Contender[],
   contender: Contender,
-  schedule: Schedule,
+  history: readonly Schedule[],
   where: string,
 ): Promise<readonly string[]> {
   const image = assemble(program);
   const expected = (await observe(list[0]!.machine, program, image, reference, where)).shown.split(' ');
-  const found = (await observe(contender.machine, program, image, schedule, where)).shown.split(' ');
+  let found: string[] = [];
+  contender.machine.forget();
+  for (const schedule of history) {
+    found = (await observe(contender.machine, program, image, schedule, where)).shown.split(' ');
+  }
   const known = new Set(expected);
   const names = new Set(found.filter((word) => !known.has(word)).map((word) => word.split('=')[0]!));
   const value = (words: readonly string[], name: string): string =>
