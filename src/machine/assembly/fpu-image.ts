@@ -23,7 +23,7 @@ import {
   CPU_X87,
   CPU_XMM,
 } from '../layout';
-import { noteCode, translate } from './paging';
+import { leaves, linear, noteCode, translate } from './paging';
 
 /** Bits of MXCSR that exist. */
 const MXCSR_MASK: u32 = 0xffff;
@@ -49,11 +49,12 @@ let firstBytes: i32 = 0;
 
 /** Translates all of the area; false after noting a fault. */
 function locate(va: i64, write: i32): bool {
+  if (leaves(va, SIZE)) return false;
   firstBytes = min(SIZE, 0x1000 - (<i32>va & 0xfff));
   second = 0;
   first = translate(<i32>va, <i32>(va >> 32), write);
   if (first == 0 || firstBytes == SIZE) return first != 0;
-  const next = load<i32>(CPU + CPU_LONG) != 0 ? va + firstBytes : (va + firstBytes) & 0xffffffff;
+  const next = linear(va, firstBytes);
   second = translate(<i32>next, <i32>(next >> 32), write);
   return second != 0;
 }

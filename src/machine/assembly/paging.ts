@@ -17,6 +17,7 @@ import {
   CPU_EXIT_ERROR,
   CPU_EXIT_VECTOR,
   CPU_LONG,
+  CPU_MODE,
   CPU_PAGING,
   CPU_PENDING_STORE,
   CPU_PHYSICAL_BASE,
@@ -25,6 +26,8 @@ import {
   ENGINE_CODE_LINES,
   ENGINE_CODE_PAGES,
   ENGINE_FRAMES_BASE,
+  MODE_CHECKED,
+  MODE_LONG,
   PAGING_NX,
   PAGING_ON,
   PAGING_WRITE_PROTECT,
@@ -184,6 +187,7 @@ function crosses(va: i64, size: i32): bool {
 /** Host address of `size` (at most 16) readable bytes, 0 = fault. */
 export function probeRead(va: i64, size: i32): i32 {
   if (!crosses(va, size)) return fill(va, READ);
+  if (leaves(va, size)) return 0;
   const first = fill(va, READ);
   if (first == 0) return 0;
   const count = 0x1000 - (<i32>va & 0xfff);
@@ -195,13 +199,26 @@ export function probeRead(va: i64, size: i32): i32 {
 }
 
 /** The address `count` bytes on: wraps at 4 GiB outside 64-bit mode. */
-function linear(va: i64, count: i32): i64 {
+export function linear(va: i64, count: i32): i64 {
   const next = va + count;
   return load<i32>(CPU + CPU_LONG) != 0 ? next : next & 0xffffffff;
 }
 
+/**
+ * True where `size` bytes at `va` reach beyond 4 GiB in unchecked code outside 64-bit mode: no segment is longer. Noted as
+ * #GP at the first address beyond. Checked code has compared with the limit before, and its segments may have a base: what
+ * they hold wraps around.
+ */
+export function leaves(va: i64, size: i32): bool {
+  if (va + size <= 0x100000000) return false;
+  if ((load<i32>(CPU + CPU_MODE) & (MODE_LONG | MODE_CHECKED)) != 0) return false;
+  raise(13, 0, 0x100000000);
+  return true;
+}
+
 /** Host address for `size` (at most 16) writable bytes, with their present contents; 0 = fault. */
 export function probeWrite(va: i64, size: i32): i32 {
+  if (crosses(va, size) && leaves(va, size)) return 0;
   const first = fill(va, WRITE);
   if (first == 0) return 0;
   if (!crosses(va, size)) {

@@ -14,7 +14,6 @@ import {
   CPU_FPU_OPCODE,
   CPU_FPU_STATUS,
   CPU_FPU_TOP,
-  CPU_LONG,
   CPU_X87,
 } from '../layout';
 import { EXCEPTIONS, setRoundedUp } from './float/state';
@@ -22,7 +21,7 @@ import { TOP_BIT } from './float/wide';
 import { deliverInvalid, FINITE, QUIET_BIT, unpack } from './float/x87-format';
 import { C0, C1, C2, C3, setConditions } from './float/x87-mode';
 import { x87StackFault } from './float/x87-state';
-import { noteCode, translate } from './paging';
+import { leaves, linear, noteCode, translate } from './paging';
 
 const ERROR_SUMMARY = 1 << 7;
 const BUSY = 1 << 15;
@@ -195,12 +194,13 @@ function stackRegister(i: i32): i32 {
  * before a byte moves; 0 if that faults, the exception being noted. Outside 64-bit mode addresses wrap at 4 GiB.
  */
 function transfer(address: i64, size: i32, write: i32): bool {
+  if (leaves(address, size)) return false;
   const first = translate(i32(address), i32(address >> 32), write);
   if (first === 0) return false;
   let count = 0x1000 - (i32(address) & 0xfff);
   let second = 0;
   if (count < size) {
-    const next = load<i32>(CPU + CPU_LONG) !== 0 ? address + count : (address + count) & 0xffffffff;
+    const next = linear(address, count);
     second = translate(i32(next), i32(next >> 32), write);
     if (second === 0) return false;
   } else {

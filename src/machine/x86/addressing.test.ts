@@ -84,14 +84,17 @@ test('segments have bases in compatibility mode, and addresses wrap at four gibi
   assert.deepEqual([m.cpu.reg(RAX), m.cpu.reg(RCX), m.cpu.reg(2)], [1, 2, 3]);
 });
 
-test('an operand may lie across the end of the four gibibytes', async () => {
+test('an operand may lie across the end of the four gibibytes, where its offset in the segment does not', async () => {
   const m = await machineWithCode('8b 03 89 4b 01 cc', false); // mov eax, [ebx]; mov [ebx+1], ecx
   m.mapNew(0, PAGE_RW);
   m.mapNew(0xfffff000, PAGE_RW);
   m.code(0xfffffffe, '11 22');
   m.code(0, '33 44 55');
-  m.cpu.setReg(RBX, -2, 0);
   m.cpu.setReg(RCX, 0xddccbbaa | 0, 0);
+  m.cpu.setReg(RBX, -2, 0);
+  assert.deepEqual(m.run(CODE), { exit: 'exception', vector: 13, error: 0 });
+  m.cpu.setSegment(DS, 7, 0xc0f3, 0xffffffff, 16);
+  m.cpu.setReg(RBX, -18, 0);
   assert.deepEqual(m.run(CODE), INT3);
   assert.equal(m.cpu.reg(RAX), 0x44332211);
   assert.equal(m.bytes(0xfffffffe, 2), '11 aa');

@@ -61,7 +61,7 @@ import {
   RECORD_SIZE,
 } from './record.ts';
 import { FLAG_IF, FLAG_TF, VECTOR_DB, VECTOR_GP, VECTOR_SS } from './registers.ts';
-import { addressedStack, isNonCanonical } from './stack-fault.ts';
+import { addressedStack, isBeyond } from './stack-fault.ts';
 import { VcpuState } from './state.ts';
 import { exportedSignatures, supportModuleBytes } from './support-imports.ts';
 import { executeSystem, type SystemHooks } from './system.ts';
@@ -466,7 +466,7 @@ export class Engine implements Translator, FollowingPage {
   /** An exception is noted; a non-canonical address used as a stack address is told from others here. */
   private exception(): Exit {
     const { memory, cpu } = this;
-    if (cpu.exitVector === VECTOR_GP && isNonCanonical(memory)) {
+    if (cpu.exitVector === VECTOR_GP && isBeyond(memory)) {
       const record = memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!;
       const variant = this.variantAt(record);
       if (variant !== undefined && addressedStack(memory, record, variant)) return this.raise(VECTOR_SS, 0);
@@ -505,7 +505,9 @@ export class Engine implements Translator, FollowingPage {
     this.mode = mode;
     memory.i32[(CPU + CPU_CODE_SLOT) >> 2] = codePageSlot(mode);
     let low = cpu.low(CPU_RIP);
-    const high = cpu.high(CPU_RIP);
+    // Outside 64-bit mode the instruction after the last one of 4 GiB is the first.
+    const high = (mode & MODE_LONG) !== 0 ? cpu.high(CPU_RIP) : 0;
+    if (high !== cpu.high(CPU_RIP)) cpu.set(CPU_RIP, low, 0);
     if ((mode & MODE_CHECKED) !== 0) {
       if (this.isBeyondLimit(low, high)) {
         this.raise(VECTOR_GP, 0);
@@ -545,7 +547,8 @@ export class Engine implements Translator, FollowingPage {
   next(): HostAddress {
     const low = (this.fetchLow + PAGE_SIZE) | 0;
     const high = low === 0 ? this.fetchHigh + 1 : this.fetchHigh;
-    if (this.isBeyondLimit((low - this.memory.i32[(CPU + CPU_CODE_BASE) >> 2]!) | 0, 0)) {
+    const wraps = low === 0 && (this.mode & MODE_LONG) === 0;
+    if (wraps || this.isBeyondLimit((low - this.memory.i32[(CPU + CPU_CODE_BASE) >> 2]!) | 0, 0)) {
       this.raise(VECTOR_GP, 0);
       return 0;
     }

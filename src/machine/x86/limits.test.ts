@@ -231,6 +231,35 @@ for (const kind of KINDS) {
   });
 }
 
+test('no segment is longer than 4 GiB: what reaches beyond is refused, data and code, and nothing wraps', async () => {
+  const m = await machine(
+    'interpreter',
+    false,
+    '8b 05 fe ff ff ff',
+    '36 8b 05 fd ff ff ff',
+    '8a 05 ff ff ff ff',
+  );
+  m.mapNew(0xfffff000, PAGE_RW);
+  m.mapNew(0, PAGE_RW);
+  assert.deepEqual(m.run(CODE), GP);
+  assert.deepEqual(m.run(CODE + 6), SS_FAULT);
+  assert.deepEqual(m.run(CODE + 13), INT3);
+  m.cpu.setRegNumber(RBX, 0xfffffff0);
+  for (const [code, ends] of [
+    ['dd 33', GP], // fnsave [ebx]
+    ['36 0f ae 03', SS_FAULT], // fxsave ss:[ebx]
+  ] as const) {
+    m.code(CODE, code);
+    assert.deepEqual(m.run(CODE), ends);
+  }
+  m.code(0xffffffff, 'b8'); // mov eax, … with its last bytes at 0
+  assert.deepEqual(m.run(0xffffffff), GP);
+  m.code(0xffffffff, '40'); // inc eax; and at 0 int3
+  m.code(0, 'cc');
+  assert.deepEqual(m.run(0xffffffff), INT3);
+  assert.equal(m.cpu.rip, 1);
+});
+
 test('FXSAVE and FNSAVE look at all of their image', async () => {
   for (const [code, bytes] of [
     ['0f ae 03', 512],

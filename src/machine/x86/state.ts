@@ -299,12 +299,15 @@ export class VcpuState {
     if ((code & ATTR_D) === 0) return MODE_CHECKED | MODE_CODE16;
     const flatCode = this.limit(CS) === 0xffffffff && this.segmentBase(CS) === 0;
     const wideStack = (this.attributes(SS) & ATTR_D) !== 0;
-    if (!flatCode || !wideStack || !this.isFlat(SS) || !this.isFlat(DS) || !this.isFlat(ES))
-      return MODE_CHECKED;
+    if (!flatCode || !wideStack) return MODE_CHECKED;
+    // A base could move the end of the segment into the address space. FS and GS have bases for a living.
+    for (const segment of [SS, DS, ES]) {
+      if (!this.isFlat(segment) || this.segmentBase(segment) !== 0) return MODE_CHECKED;
+    }
     return (this.isFlat(FS) ? 0 : MODE_CHECKED_FS) | (this.isFlat(GS) ? 0 : MODE_CHECKED_GS);
   }
 
-  /** Every offset of a data segment may be read and written, whatever its base. */
+  /** Every offset of a data segment may be read and written. */
   private isFlat(segment: number): boolean {
     const data = ATTR_P | ATTR_S | ATTR_TYPE_WRITE;
     const attributes = this.attributes(segment) & (data | ATTR_TYPE_CODE | ATTR_TYPE_DOWN);

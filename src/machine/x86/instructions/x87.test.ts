@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CPU, CPU_FPU_CONTROL, CPU_FPU_EMPTY, CPU_FPU_STATUS, CPU_FPU_TOP, CPU_X87 } from '../../layout.ts';
 import { PAGE_SIZE } from '../../memory.ts';
-import { CS, RAX, RBX } from '../registers.ts';
+import { CS, DS, RAX, RBX } from '../registers.ts';
 import { PAGE_RO, PAGE_RW, TestMachine } from '../testing/machine.ts';
 
 const CODE = 0x400000;
@@ -246,12 +246,13 @@ test('fnstenv masks every exception in the processor, not in the image', async (
   assert.equal(m.memory.view.getUint16(CPU + CPU_FPU_CONTROL, true), 0x37f);
 });
 
-test('a 32-bit image wraps at 4 GiB outside 64-bit mode', async () => {
+test('a 32-bit image wraps at 4 GiB outside 64-bit mode, if its segment has a base', async () => {
   const m = await machineWith('d9 e8 d9 33'); // fld1; fnstenv [ebx]
   m.mapNew(0xfffff000, PAGE_RW);
   m.mapNew(0, PAGE_RW);
   m.cpu.setSegment(CS, 0x23, 0xc0fb, 0xffffffff, 0);
-  m.cpu.setReg(RBX, -8, 0);
+  m.cpu.setSegment(DS, 7, 0xc0f3, 0xffffffff, 24);
+  m.cpu.setReg(RBX, -32, 0);
   assert.deepEqual(m.run(), INT3);
   assert.equal(m.bytes(0xfffffff8, 8), '7f 03 ff ff 00 38 ff ff');
   assert.equal(m.bytes(0, 4), 'ff 3f ff ff');
