@@ -18,7 +18,9 @@ const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 const IMAGE_END = 'src/guest/machine/image-end.ts';
 const USER_PROGRAMS = 'src/guest/user';
 const KERNEL_ENTRY = 'src/guest/kernel/main.ts';
-const FOUR_GIBIBYTES = 2 ** 32;
+/** What a module says of its memory bounds its static data; nothing is allocated. */
+const KERNEL_MEMORY_BYTES = 2 ** 32;
+const PROGRAM_MEMORY_BYTES = 2 ** 24;
 
 /** The module of a kernel's entry file, compiled for the addresses that it will have. */
 export function compileKernel(entry: string): Promise<Uint8Array> {
@@ -27,7 +29,7 @@ export function compileKernel(entry: string): Promise<Uint8Array> {
     wordBits: 64,
     kernelBase: KERNEL_BASE,
     dataBase: KERNEL_DATA_BASE,
-    memoryBytes: FOUR_GIBIBYTES,
+    memoryBytes: KERNEL_MEMORY_BYTES,
     flags: ['-O3'],
   });
 }
@@ -47,7 +49,7 @@ export function compileProgram(entry: string): Promise<Uint8Array> {
     wordBits: 64,
     kernelBase: 0,
     dataBase: PROGRAM_DATA_BASE,
-    memoryBytes: FOUR_GIBIBYTES,
+    memoryBytes: PROGRAM_MEMORY_BYTES,
     flags: ['-O3'],
   });
 }
