@@ -1,0 +1,235 @@
+/**
+ * What a live host shows of the back end only in part: both word sizes, clocks of any speed, events and failures as Xen may
+ * report them, resumes, and gates and descriptors one by one.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as abi from '../../abi/xen/structures/index.ts';
+import { loadGuest, type TestMachineOptions } from '../testing/index.ts';
+
+const PAGE = 4096;
+
+async function backend(wordBits: 32 | 64, options: TestMachineOptions = {}) {
+  const calls: bigint[][] = [];
+  const guest = await loadGuest('src/guest/xen/testing/backend.ts', {
+    wordBits,
+    hypercall: (number, operands) => {
+      calls.push([BigInt(number), ...operands]);
+      return options.hypercall?.(number, operands) ?? 0;
+    },
+    on: options.on,
+  });
+  const { exports } = guest;
+  const pages = exports.pages!() as number;
+  exports.setSharedInfo!(pages);
+  const heard = () =>
+    Array.from({ length: Number(exports.heardCount!()) }, (_, i) => exports.heardAt!(i) as number);
+  const word = (value: number | bigint): number | bigint =>
+    wordBits === 64 ? BigInt.asIntN(64, BigInt(value)) : Number(BigInt.asIntN(32, BigInt(value)));
+  return {
+    ...guest,
+    calls,
+    pages,
+    heard,
+    word,
+    layout: wordBits === 64 ? ('x64' as const) : ('x32' as const),
+  };
+}
+
+for (const wordBits of [64, 32] as const) {
+  const width = `${wordBits} bits`;
+
+  test(`an upcall delivers each pending port once, and masks one that nobody wants (${width})`, async () => {
+    const { exports, machine, pages, heard, layout } = await backend(wordBits);
+    const shared = abi.shared_info[layout].offset;
+    const info = abi.vcpu_info[layout].offset;
+    const bit = (base: number, port: number) => BigInt(pages + base + (port >> 3));
+    const set = (base: number, port: number) =>
+      machine.write(bit(base, port), 1, machine.read(bit(base, port), 1) | (1n << BigInt(port & 7)));
+    const isSet = (base: number, port: number) =>
+      ((machine.read(bit(base, port), 1) >> BigInt(port & 7)) & 1n) === 1n;
+    const ports = [1, 31, 32, 200, 1000];
+    for (const port of ports) exports.listenToPort!(port);
+    for (const port of [...ports, 77]) {
+      set(shared.evtchn_pending, port);
+      set(info.evtchn_pending_sel, Math.floor(port / wordBits));
+    }
+    set(shared.evtchn_mask, 200);
+    machine.write(BigInt(pages + info.evtchn_upcall_pending), 1, 1n);
+    exports.xenEventUpcall!(0);
+    assert.deepEqual(heard(), [1, 31, 32, 1000]);
+    assert.equal(machine.read(BigInt(pages + info.evtchn_upcall_pending), 1), 0n);
+    assert.equal(machine.read(BigInt(pages + info.evtchn_pending_sel), wordBits / 8), 0n);
+    assert.ok(isSet(shared.evtchn_pending, 200) && !isSet(shared.evtchn_pending, 1000));
+    assert.ok(isSet(shared.evtchn_mask, 77) && !isSet(shared.evtchn_pending, 77));
+    // Unmasking makes the flags say what Xen would have made them say, but the call has to come from Xen.
+    exports.unmaskPort!(200);
+    assert.equal(machine.read(BigInt(pages + info.evtchn_upcall_pending), 1), 1n);
+    exports.xenEventUpcall!(0);
+    assert.deepEqual(heard().slice(4), [200]);
+  });
+
+  test(`the clock counts on from what Xen published, at any speed of the TSC (${width})`, async () => {
+    const { exports, machine, pages, layout } = await backend(wordBits, { on: { rdtsc: () => tsc } });
+    let tsc = 0n;
+    const time = pages + abi.vcpu_info[layout].offset.time;
+    const { version, tsc_timestamp, system_time, tsc_to_system_mul, tsc_shift } =
+      abi.vcpu_time_info[layout].offset;
+    const publish = (mul: bigint, shift: number) => {
+      machine.write(BigInt(time + version), 4, 2n);
+      machine.write(BigInt(time + tsc_timestamp), 8, 1_000_000n);
+      machine.write(BigInt(time + system_time), 8, 5_000_000_000n);
+      machine.write(BigInt(time + tsc_to_system_mul), 4, mul);
+      machine.write(BigInt(time + tsc_shift), 1, BigInt(shift));
+    };
+    for (const [khz, mul, shift] of [
+      [1_000_000, 0x80000000n, 1],
+      [2_000_000, 0x80000000n, 0],
+      [4_000_000, 0x80000000n, -1],
+      [500_000, 0x80000000n, 2],
+    ] as const) {
+      publish(mul, shift);
+      tsc = 1_000_000n + BigInt(khz) * 1000n;
+      assert.equal(exports.xenSchedClock!(), 6_000_000_000n, `${khz} kHz`);
+      assert.equal(exports.xenGetTscKhz!(), khz);
+    }
+    // The date: seconds in two halves, which stand apart.
+    const wall = abi.shared_info[layout].offset;
+    machine.write(BigInt(pages + wall.wc_sec), 4, 7n);
+    const high =
+      layout === 'x64' ? abi.shared_info.x64.offset.wc_sec_hi : abi.shared_info.x32.offset.arch_wc_sec_hi;
+    machine.write(BigInt(pages + high), 4, 1n);
+    machine.write(BigInt(pages + wall.wc_nsec), 4, 9n);
+    assert.equal(exports.xenGetWallclock!(), (0x1_0000_0007n + 6n) * 1_000_000_000n + 9n);
+  });
+
+  test(`a reader of the clock waits until Xen has written all of it (${width})`, async () => {
+    const { exports, machine, pages, layout } = await backend(wordBits, {
+      on: {
+        rdtsc: () => {
+          // The first look falls into an update: the version is odd, and even again afterwards.
+          if (looks++ === 0) machine.write(BigInt(time + version), 4, 4n);
+          return 0n;
+        },
+      },
+    });
+    let looks = 0;
+    const time = pages + abi.vcpu_info[layout].offset.time;
+    const { version, system_time } = abi.vcpu_time_info[layout].offset;
+    machine.write(BigInt(time + version), 4, 3n);
+    machine.write(BigInt(time + system_time), 8, 42n);
+    assert.equal(exports.xenSchedClock!(), 42n);
+    assert.equal(looks, 2);
+  });
+
+  test(`a gate becomes an entry of the trap table, or none (${width})`, async () => {
+    const { exports, machine, pages, layout } = await backend(wordBits);
+    const { vector, flags, cs, address } = abi.trap_info[layout].offset;
+    const at = pages + PAGE;
+    const gate = (type: bigint, dpl: bigint, present = 1n) =>
+      BigInt.asIntN(
+        64,
+        (0x8122n << 48n) | (present << 47n) | (dpl << 45n) | (type << 40n) | (0xe033n << 16n) | 0x3344n,
+      );
+    const entry = () => [
+      machine.read(BigInt(at + vector), 1),
+      machine.read(BigInt(at + flags), 1),
+      machine.read(BigInt(at + cs), 2),
+      machine.read(BigInt(at + address), wordBits / 8),
+    ];
+    const handler = wordBits === 64 ? 0xffffffff81223344n : 0x81223344n;
+    assert.equal(exports.gateToTrap!(14, gate(14n, 0n), 0xffffffffn, at), 1);
+    assert.deepEqual(entry(), [14n, 4n, 0xe033n, handler]);
+    assert.equal(exports.gateToTrap!(128, gate(15n, 3n), 0xffffffffn, at), 1);
+    assert.deepEqual(entry(), [128n, 3n, 0xe033n, handler]);
+    assert.equal(exports.gateToTrap!(8, gate(5n, 0n), 0n, at), 0, 'a task gate');
+    assert.equal(exports.gateToTrap!(8, gate(14n, 0n, 0n), 0n, at), 0, 'not present');
+  });
+
+  test(`a suspend that was called off leaves all as it was; a resume connects anew (${width})`, async () => {
+    for (const cancelled of [true, false]) {
+      const info = PAGE * 200;
+      const suspended: bigint[] = [];
+      const guest = await backend(wordBits, {
+        hypercall: (number) => {
+          if (number !== 29) return 0;
+          suspended.push(read(start.store_mfn), read(start.console_domU_mfn));
+          return cancelled ? 1 : 0;
+        },
+      });
+      const { exports, machine, heard, word, calls, layout, pages } = guest;
+      const start = abi.start_info[layout].offset;
+      const bytes = wordBits / 8;
+      const read = (field: number) => machine.read(BigInt(info + field), bytes);
+      // A domain of 256 pages whose frames are 0x1000 and up.
+      const m2p = wordBits === 64 ? 0xffff_8000_0000_0000n : 0xf580_0000n;
+      machine.map(m2p + BigInt(0x1000 * bytes), 0x200 * bytes);
+      for (let pfn = 0; pfn < 256; pfn++) {
+        machine.write(BigInt(PAGE * 150 + pfn * bytes), bytes, BigInt(0x1000 + pfn));
+        machine.write(m2p + BigInt((0x1000 + pfn) * bytes), bytes, BigInt(pfn));
+      }
+      exports.reserveBrk!(20 * PAGE);
+      exports.openBrk!(PAGE * 210);
+      exports.buildPhysToMachine!(PAGE * 150, word(256));
+      exports.setMaxPfn!(word(256));
+      exports.describeP2m!();
+      machine.write(BigInt(info + start.store_mfn), bytes, 0x1000n + 220n);
+      machine.write(BigInt(info + start.console_domU_mfn), bytes, 0x1000n + 221n);
+      machine.write(BigInt(info + start.shared_info), bytes, 0x7777n << 12n);
+      exports.listenToSuspend!();
+      exports.xenEnableInterrupts!();
+      calls.length = 0;
+      assert.equal(exports.suspendDomain!(info), cancelled ? 1 : 0);
+      // The toolstack is given our frame numbers, for frames are what changes.
+      assert.deepEqual(suspended, [220n, 221n]);
+      assert.deepEqual(heard(), cancelled ? [1, 2, 102, 101] : [1, 2, 202, 201]);
+      if (cancelled)
+        assert.deepEqual([read(start.store_mfn), read(start.console_domU_mfn)], [0x10dcn, 0x10ddn]);
+      const [unmapped, suspend, mapped, callbacks] = calls;
+      assert.deepEqual([unmapped![0], unmapped![2]], [14n, 0n]);
+      assert.deepEqual([suspend![0], suspend![1], suspend![3]], [29n, 2n, 0x1000n + 200n]);
+      assert.equal(mapped![0], 14n);
+      assert.equal(mapped![2]! >> 12n, 0x7777n);
+      assert.equal(callbacks?.[0], cancelled ? undefined : 4n);
+      assert.equal(exports.xenSaveInterrupts!(), 0x200n);
+      const masks = pages + abi.shared_info[layout].offset.evtchn_mask;
+      assert.equal(machine.read(BigInt(masks), 1), cancelled ? 0n : 0xffn);
+    }
+  });
+}
+
+test('the failsafe upcall makes null what could not be loaded, and leaves the rest', async () => {
+  const loaded: [string, number][] = [];
+  const on = Object.fromEntries(
+    ['loadDs', 'loadEs', 'loadFs', 'loadGs'].map((name) => [
+      name,
+      (value: number) => void loaded.push([name, value]),
+    ]),
+  );
+  const { exports, machine, pages } = await backend(64, { on });
+  const frame = pages + PAGE;
+  machine.write(BigInt(frame + 16 * 8), 8, (0x33n << 48n) | (0n << 32n) | (0x2bn << 16n) | 0n);
+  exports.xenFailsafeUpcall!(frame);
+  assert.deepEqual(loaded, [
+    ['loadEs', 0],
+    ['loadGs', 0],
+  ]);
+});
+
+test('a descriptor is brought to the ring of the kernel, and the system has none', async () => {
+  const { exports } = await backend(64);
+  const dpl = (descriptor: bigint) => (descriptor >> 45n) & 3n;
+  const code = 0x00af9a000000ffffn;
+  for (const ring of [1, 3]) {
+    exports.setPlatform!(2, 1, ring);
+    assert.equal(dpl(exports.descriptorForXen!(code) as bigint), BigInt(ring));
+    assert.equal(exports.descriptorForXen!(code | (3n << 45n)), code | (3n << 45n));
+  }
+  assert.equal(exports.descriptorForXen!(0n), 0n);
+  assert.equal(exports.descriptorForXen!(0x0000890000000067n), 0n, 'a task state');
+  assert.equal(
+    exports.descriptorForXen!(0x0000090000000067n),
+    0x0000090000000067n,
+    'one that is not present',
+  );
+});
