@@ -6,8 +6,8 @@ import { randomModule } from './testing/random-module.ts';
 import { runInEngine, runInNode, runOnProcessor, skipNative } from './testing/run.ts';
 import { KERNEL_DATA_BASE, PROGRAM_DATA_BASE, translateKernel, translateProgram } from './translate.ts';
 
-const PROCESSOR_SEEDS = 40;
-const ENGINE_SEEDS = 6;
+const PROCESSOR_SEEDS = 24;
+const ENGINE_SEEDS = 4;
 
 function program(seed: number): Uint8Array {
   return randomModule({ seed, dataBase: PROGRAM_DATA_BASE, host: 'linux' });
