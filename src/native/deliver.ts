@@ -14,6 +14,7 @@
  */
 import { CPU_FLAGS_OTHER } from '../machine/layout.ts';
 import type { Gva } from '../machine/memory.ts';
+import { parseDescriptor } from '../machine/x86/descriptor.ts';
 import { formatGva, GuestFault } from '../machine/x86/guest-memory.ts';
 import {
   CS,
@@ -34,7 +35,6 @@ import {
   VECTOR_TS,
 } from '../machine/x86/registers.ts';
 import { ATTR_D, ATTR_DPL_SHIFT, ATTR_L, ATTR_P, ATTR_S, ATTR_TYPE_CODE } from '../machine/x86/state.ts';
-import { parseDescriptor } from '../machine/x86/system.ts';
 import { CpuFault, isCanonicalHigh } from './fault.ts';
 import type { NativeVcpu } from './vcpu.ts';
 

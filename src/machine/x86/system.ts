@@ -7,17 +7,15 @@
  * There are no task switches: a far transfer to a task is #GP, as it is in long mode.
  */
 import { CPU, CPU_CR0, CPU_EXIT_RECORD, CPU_INTERRUPT_SHADOW, CPU_RIP } from '../layout.ts';
+import { type LoadedDescriptor, parseDescriptor } from './descriptor.ts';
 import { Exit } from './exits.ts';
 import { GuestFault } from './guest-memory.ts';
+import { returnedFlags, returnToSameSegments } from './interrupt-return.ts';
 import { REC_IMMEDIATE, REC_LENGTH, REC_REG, REC_RM } from './record.ts';
 import {
   CS,
   DS,
   ES,
-  FLAG_IF,
-  FLAG_IOPL,
-  FLAG_RF,
-  FLAG_VM,
   FLAG_ZF,
   FS,
   GS,
@@ -30,8 +28,6 @@ import {
 } from './registers.ts';
 import {
   ATTR_D,
-  ATTR_DPL_SHIFT,
-  ATTR_G,
   ATTR_L,
   ATTR_P,
   ATTR_S,
@@ -50,22 +46,6 @@ const TYPE_MASK = 0x00f;
 const TYPE_CALL_GATE = 0x00c;
 const EFER_LMA = 1 << 10;
 
-interface LoadedDescriptor {
-  readonly attributes: number;
-  readonly limit: number;
-  readonly base: number;
-  readonly dpl: number;
-}
-
-/** Base, limit in bytes and attributes of a segment descriptor (Intel SDM 3A, figure 3-8). */
-export function parseDescriptor(low: number, high: number): LoadedDescriptor {
-  const attributes = (high >>> 8) & 0xf0ff;
-  let limit = (low & 0xffff) | (high & 0xf0000);
-  if ((attributes & ATTR_G) !== 0) limit = ((limit << 12) | 0xfff) >>> 0;
-  const base = ((low >>> 16) | ((high & 0xff) << 16) | (high & 0xff000000)) >>> 0;
-  return { attributes, limit, base, dpl: (attributes >> ATTR_DPL_SHIFT) & 3 };
-}
-
 /**
  * Executes the instruction at which the engine left with `Exit.System`. `Exit.Decode`: done, RIP moved on;
  * `Exit.Exception`: noted; `Exit.System`: not an instruction of this file.
@@ -74,8 +54,10 @@ export function executeSystem(host: SystemHost): Exit {
   const record = host.memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!;
   const variant = host.variantAt(record);
   if (variant === undefined) return Exit.System;
+  const isReturn = variant.definition.mnemonic === 'IRET' && variant.shape.size === 8;
   const instruction = new SystemInstruction(host, record, variant);
   try {
+    if (isReturn && returnToSameSegments(host)) return Exit.Decode;
     return instruction.execute() ? Exit.Decode : Exit.System;
   } catch (error) {
     if (error === NOTED || error instanceof GuestFault) return Exit.Exception;
@@ -373,12 +355,7 @@ class SystemInstruction extends SystemOperands {
     } else {
       this.moveStackLater(3 * size, () => this.enterCode(selector, code, rip, size));
     }
-    const iopl = (cpu.rflags >> 12) & 3;
-    let keep = FLAG_VM;
-    if (before > 0) keep |= FLAG_IOPL;
-    if (before > iopl) keep |= FLAG_IF;
-    if (size === 2) keep |= ~0xffff | 0;
-    cpu.rflags = (((flags & ~keep) | (cpu.rflags & keep)) & 0x3f7fd7 & ~FLAG_RF) | 2;
+    cpu.rflags = returnedFlags(cpu, flags, before, size);
   }
 
   // -------------------------------------------------------------- descriptor look-ups

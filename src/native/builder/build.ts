@@ -10,8 +10,8 @@
  */
 import type { Host } from '../../hypervisor/host.ts';
 import { CPU_CR3 } from '../../machine/layout.ts';
+import { parseDescriptor } from '../../machine/x86/descriptor.ts';
 import { CS, DS, ES, RSI, RSP, SS } from '../../machine/x86/registers.ts';
-import { parseDescriptor } from '../../machine/x86/system.ts';
 import { NativeDomain, type NativeDomainOptions } from '../domain.ts';
 import { writeBootParams } from './boot-params.ts';
 import { MachineBuildError } from './errors.ts';

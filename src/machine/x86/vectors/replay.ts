@@ -26,10 +26,10 @@ import {
   PTE_WRITE,
 } from '../../layout.ts';
 import { MachineMemory } from '../../memory.ts';
+import { parseDescriptor } from '../descriptor.ts';
 import { Engine, type EngineKind } from '../engine.ts';
 import { Exit } from '../exits.ts';
 import { CS, RSP, VECTOR_PF } from '../registers.ts';
-import { parseDescriptor } from '../system.ts';
 import {
   CODE,
   CODE_LIMIT,
