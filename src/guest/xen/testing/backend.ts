@@ -1,6 +1,7 @@
 /** Parts of the back end that a live host shows only in part, with handlers that write down what they hear. */
 
 import { onEvent } from '../events';
+import { xenPatch } from '../patch';
 import { onSuspend } from '../suspend';
 
 export * from '../../paravirt/info';
@@ -70,4 +71,9 @@ const room: usize = memory.data(8 * 4096, 16);
 /** Four pages and more, from a page's boundary. */
 export function pages(): usize {
   return (room + 4095) & ~4095;
+}
+
+/** The patcher's table index, for its slot. */
+export function patchFunction(): u32 {
+  return xenPatch.index;
 }
