@@ -33,3 +33,4 @@ const typescript = require.resolve('typescript/package.json');
 const { bin } = require(typescript);
 runNode(join(dirname(typescript), bin.tsc), '-p', 'tsconfig.build.json');
 await removeStale();
+runNode('scripts/prebuild.mjs');

@@ -49,6 +49,7 @@ import { Inspector } from './inspection.ts';
 import { InstructionView } from './instruction-view.ts';
 import { instructionSet } from './instructions/index.ts';
 import { buildInterpreter } from './interpreter.ts';
+import { prebuiltInterpreter } from './prebuilt.ts';
 import {
   PSEUDO_LINK,
   PSEUDO_STOP,
@@ -80,7 +81,7 @@ const NOWHERE = 2 ** 51;
 export type EngineKind = 'interpreter' | 'compiler' | 'auto';
 
 /** How often a run begins at a record before it is compiled; 0 = never. */
-const HEAT_LIMITS: Readonly<Record<EngineKind, number>> = { interpreter: 0, compiler: 1, auto: 3_000 };
+export const HEAT_LIMITS: Readonly<Record<EngineKind, number>> = { interpreter: 0, compiler: 1, auto: 3_000 };
 
 type Execute = (record: number, budget: number) => number;
 
@@ -208,7 +209,9 @@ export class Engine implements Translator, FollowingPage {
     const kind = options.kind ?? 'auto';
     const linked: WebAssembly.Imports = { ...imports, support: exports };
     const heatLimit = kind === 'interpreter' ? 0 : (options.heatLimit ?? HEAT_LIMITS[kind]);
-    const interpreter = buildInterpreter(variants, signatures, pages, memory.heat, heatLimit);
+    const interpreter =
+      prebuiltInterpreter(memory.heat, heatLimit) ??
+      buildInterpreter(variants, signatures, pages, memory.heat, heatLimit);
     const { handlers, interpret } = (await WebAssembly.instantiate(interpreter, linked)).instance.exports;
     const regions = new WebAssembly.Table({ initial: 1024, element: 'anyfunc' });
     const tiers = {

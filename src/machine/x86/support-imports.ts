@@ -5,6 +5,7 @@
 import { F64, type ValueType } from '../../wasm/expression.ts';
 import type { FunctionReference } from '../../wasm/function.ts';
 import type { ModuleBuilder } from '../../wasm/module.ts';
+import { fromBase64 } from '../base64.ts';
 import { SUPPORT_WASM } from '../support.generated.ts';
 
 interface Signature {
@@ -15,10 +16,7 @@ interface Signature {
 
 /** The bytes of the support module. */
 export function supportModuleBytes(): Uint8Array<ArrayBuffer> {
-  const text = atob(SUPPORT_WASM);
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  return bytes;
+  return fromBase64(SUPPORT_WASM);
 }
 
 /** Reads the exported functions and their types out of a module's binary (type, import, function and export sections). */
