@@ -269,7 +269,14 @@ export const user: Experiments = (p) => {
   });
   inUser('a read of a supervisor page', `48 8b 04 25 00 00 40 00`);
   inUser('a write to a supervisor page', `48 89 04 25 00 00 40 00`);
-  inUser('a jump to a supervisor page', 'b8 00 00 40 00 ff e0');
+  p.experiment('a jump to a supervisor page', () => {
+    const here = p.fresh();
+    p.movImmediate(RAX, OTHER_PAGE);
+    p.store('mark', RAX);
+    p.enterUser(here);
+    p.label(here);
+    p.raw('b8 00 00 40 00 ff e0'); // mov eax, OTHER_PAGE; jmp rax
+  });
   inUser('a write to a read-only page of the user', `48 89 04 25 00 00 40 00`, 0x202, () =>
     setOther(p, 0x85),
   );
@@ -298,7 +305,7 @@ export const user: Experiments = (p) => {
     p.store('mark', RAX);
     p.enterUser(here, 0x202, Selector.user32);
     p.label(here);
-    p.raw('40 cd 60'); // inc eax; int 0x60
+    p.raw('31 c0 40 cd 60'); // xor eax, eax; inc eax; int 0x60
   });
 };
 
@@ -737,7 +744,7 @@ export const systemCalls: Experiments = (p) => {
     p.movImmediate(11, 0x202);
     p.raw('0f 07');
     p.label(here);
-    p.raw('40 cd 60'); // inc eax; int 0x60
+    p.raw('31 c0 40 cd 60'); // xor eax, eax; inc eax; int 0x60
   });
 };
 

@@ -181,6 +181,9 @@ export class Program extends Assembler {
     this.raw('fc'); // cld
     this.lea(RSP, 'stack_top');
     this.store('boot_params', RSI);
+    // Firmware may have left its timer running.
+    this.out8(0x21, 0xff);
+    this.out8(0xa1, 0xff);
     // The IDT: every vector to its stub.
     this.lea(RAX, 'stubs');
     this.lea(RDI, 'idt');

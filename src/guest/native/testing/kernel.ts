@@ -3,7 +3,7 @@
  * a line for each, then it powers off.
  */
 
-import { native, probeLoad64 } from '../../machine/memory';
+import { probeLoad64 } from '../../machine/memory';
 import { breakpoint, int80, readFlags, undefinedInstruction } from '../../machine/processor';
 import { TrapFrame } from '../../machine/trap-frame';
 import { SIZEOF_AddressSpace } from '../../paravirt/address-space';
