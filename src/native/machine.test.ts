@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { at, Condition, R8, RAX, RCX, RDI, RDX, RSI, RSP } from '../guest/tiny/assembler.ts';
+import { buildTinyGuest } from '../guest/tiny/guest.ts';
 import { crashText } from '../toolstack/crash-text.ts';
 import { WINDOW } from './builder/plan.ts';
 import { makeKernelImage } from './testing/image.ts';
@@ -270,6 +271,25 @@ for (const engine of ['interpreter', 'compiler'] as const) {
     assert.deepEqual(await Promise.all(outputs), ['a'.repeat(100), 'b'.repeat(100)]);
   });
 }
+
+test('a bare machine and a Xen domain share a host', async () => {
+  const host = await hostOf('compiler');
+  const bareMachine = await host.createDomain({
+    abi: 'native',
+    memoryMib: MEMORY_MIB,
+    kernel: chatterer('x'),
+  });
+  const domain = await host.createDomain({ memoryMib: MEMORY_MIB, kernel: buildTinyGuest() });
+  const outputs = [bareMachine, domain].map(({ console }) => new Response(console.readable).text());
+  const writer = domain.console.writable.getWriter();
+  void writer.write(new TextEncoder().encode('memory\nhalt\n')).catch(() => {});
+  await host.run();
+  bareMachine.destroy();
+  domain.destroy();
+  const [chatter, words] = await Promise.all(outputs);
+  assert.equal(chatter, 'x'.repeat(100));
+  assert.match(words!, /hello from the tiny guest[\s\S]*32 MiB[\s\S]*halt/);
+});
 
 test('code that changes itself changes at once', async () => {
   for (const engine of ['interpreter', 'compiler'] as const) {
