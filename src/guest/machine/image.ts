@@ -20,6 +20,9 @@
 /** One EmbeddedFile for each file that the build put in. */
 @external("image", "files_start") export declare function filesStart(): usize;
 @external("image", "files_end") export declare function filesEnd(): usize;
+/** One Symbol (symbols.ts) for each function, by address. */
+@external("image", "symbols_start") export declare function symbolsStart(): usize;
+@external("image", "symbols_end") export declare function symbolsEnd(): usize;
 /** The operation table: one machine word for each operation. */
 @external("image", "operations_start") export declare function operationsStart(): usize;
 @external("image", "operations_end") export declare function operationsEnd(): usize;

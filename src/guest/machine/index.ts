@@ -6,4 +6,5 @@ export * from './memory';
 export * from './operations';
 export * from './processor';
 export * from './stack';
+export * from './symbols';
 export * from './trap-frame';

@@ -6,6 +6,8 @@
  */
 import { functionAddress } from './operations';
 
+/** The frame of the calling function: two machine words, its caller's frame and the address that it returns to. 0: none. */
+@external("machine", "framePointer") export declare function framePointer(): usize;
 /** The stack pointer of the caller. */
 @external("machine", "stackPointer") export declare function stackPointer(): usize;
 

@@ -58,7 +58,10 @@ export const VECTOR_EVENT: u64 = 256;
 export const VECTOR_FAILSAFE: u64 = 257;
 export const VECTOR_SYSTEM_CALL: u64 = 258;
 
-/** Returns to whom the frame describes: a user's first entry, or after exec. Nothing comes after it. */
+/**
+ * Returns to whom the frame describes: a user's first entry, or after exec. Nothing comes after it. The frame stands on a
+ * stack, or interrupts are off: one that comes on the way is pushed below it.
+ */
 @external("machine", "resumeFrame") export declare function resumeFrame(frame: usize): void;
 /** The end of every entry above Xen: the iret hypercall. For `setOperationAddress` of "cpu.iret". */
 @external("machine", "xenInterruptReturn") export declare function xenInterruptReturn(): u64;

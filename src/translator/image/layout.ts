@@ -10,6 +10,7 @@
  * matters at the end (`machineAddress`): a kernel's lie in the topmost 2 GiB, so their upper half is all ones.
  *
  *     patch site    address, slot, bytes (16 bits), clobbers (16), 0            PatchSite of src/guest/machine/operations.ts
+ *     symbol        address of a function, its name, the name's length      Symbol of symbols.ts there
  *     exception     address of the instruction, address to go on at             image.ts there
  *     file          name, its length, contents, their length                    EmbeddedFile of image.ts there
  */
@@ -21,7 +22,7 @@ import { SYSTEM_CALL_WORDS } from '../x86/entries.ts';
 import type { CodeMark } from '../x86/marks.ts';
 import { FUNCTION_TABLE } from '../x86/sequences.ts';
 import type { AddressSpace } from '../x86/target.ts';
-import type { ElfPart, ElfSymbol } from './elf.ts';
+import { concatenate, type ElfPart, type ElfSymbol } from './elf.ts';
 
 const PAGE_BYTES = 4096;
 const FUNCTION_ALIGNMENT = 16;
@@ -234,7 +235,9 @@ class Layouter {
       }
     }
     this.boundary('patch_sites_end', tables.end);
+    if (this.options.space === 'program') return;
     this.placeFiles(tables);
+    this.placeSymbols(tables);
   }
 
   private placeFiles(tables: TablesPart): void {
@@ -247,6 +250,21 @@ class Layouter {
     this.boundary('files_start', tables.end);
     for (const { name, data } of contents) tables.words(name.address, name.bytes, data.address, data.bytes);
     this.boundary('files_end', tables.end);
+  }
+
+  /** The names of functions once more, for the kernel itself: nobody loads an ELF file's symbol table. */
+  private placeSymbols(tables: TablesPart): void {
+    const symbols = this.symbols.filter(({ isCode }) => isCode).sort((a, b) => a.address - b.address);
+    const encoded = symbols.map(({ name }) => new TextEncoder().encode(name));
+    const names = tables.append(concatenate(encoded));
+    tables.align();
+    this.boundary('symbols_start', tables.end);
+    let at = names.address;
+    symbols.forEach(({ address }, i) => {
+      tables.words(address, at, encoded[i]!.length);
+      at += encoded[i]!.length;
+    });
+    this.boundary('symbols_end', tables.end);
   }
 
   /** What starts as zeros. Gives its end. */

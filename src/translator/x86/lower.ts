@@ -66,7 +66,7 @@ class FunctionLowering {
     this.ir = withoutIdleCopies(ir, allocation);
     this.target = target;
     this.tableLength = tableLength;
-    this.frame = new Frame(this.a, target, allocation);
+    this.frame = new Frame(this.a, target, allocation, callsOthers(ir));
     this.operands = new Operands(this.a, target, allocation, this.frame);
     this.arithmetic = new ArithmeticLowering(this.a, this.operands);
     this.labels = new Map(this.ir.blocks.map((block) => [block, this.a.label()]));
@@ -347,6 +347,17 @@ function withoutIdleCopies(ir: IrFunction, { locations }: Allocation): IrFunctio
     );
   }
   return simplify(ir);
+}
+
+/** Whether a function contains a call that is one: most functions of the machine are instructions in its place. */
+function callsOthers({ blocks }: IrFunction): boolean {
+  return blocks.some(({ instructions }) =>
+    instructions.some(
+      (instruction) =>
+        instruction.op === 'call' &&
+        !(instruction.callee.kind === 'machine' && !isRoutine(instruction.callee.name)),
+    ),
+  );
 }
 
 function sameLocation(left: Location | undefined, right: Location | undefined): boolean {

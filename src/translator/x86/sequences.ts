@@ -167,6 +167,7 @@ export const SEQUENCES: Readonly<Record<string, Sequence>> = {
   divideWide: { operands: [RDX, RAX, RCX], emit: (a) => a.group3(Group3.div, 8, RCX) },
 
   // Stacks and addresses of code
+  framePointer: { operands: [], emit: (a) => a.load(4, RAX, RBP) },
   stackPointer: { operands: [], emit: (a) => a.load(4, RAX, RSP) },
   callOnStack: {
     operands: [RAX, RCX, RDI],

@@ -3,32 +3,15 @@
  * machine. Everything that differs between word sizes, and between a kernel and a program, stands here.
  *
  *     x86-64    System V's convention for integers: parameters in RDI, RSI, RDX, RCX, R8, R9, then on the stack; the
- *               result in RAX; RBX, RBP and R12 to R15 survive calls. RAX and R11 are scratch inside every instruction of
- *               the intermediate form and never hold a value between two. No red zone: an interrupt may come anywhere.
- *               An i32 in a register has its upper half zero, always.
+ *               result in RAX; RBX and R12 to R15 survive calls, RBP leads from frame to frame. RAX and R11 are
+ *               scratch inside every instruction of the intermediate form and never hold a value between two. No red
+ *               zone: an interrupt may come anywhere. An i32 in a register has its upper half zero, always.
  *     kernel    an address of the module lies in the topmost 4 GiB: R15 holds 0xffffffff00000000 and takes part in each
  *               access as its base, so that no access needs an instruction to widen its address.
  *     program   an address of the module is an address of the machine, below 2 GiB. R15 is free.
  */
 import { TranslationError } from '../error.ts';
-import {
-  type Gpr,
-  R8,
-  R9,
-  R10,
-  R11,
-  R12,
-  R13,
-  R14,
-  R15,
-  RAX,
-  RBP,
-  RBX,
-  RCX,
-  RDI,
-  RDX,
-  RSI,
-} from './registers.ts';
+import { type Gpr, R8, R9, R10, R11, R12, R13, R14, R15, RAX, RBX, RCX, RDI, RDX, RSI } from './registers.ts';
 
 export type TargetName = 'x86-64' | 'i386';
 export type AddressSpace = 'kernel' | 'program';
@@ -44,7 +27,7 @@ export interface Target {
   readonly result: Gpr;
   /** May be destroyed by a call. */
   readonly callerSaved: readonly Gpr[];
-  /** Survive a call. */
+  /** Survive a call, apart from the frame pointer. */
   readonly calleeSaved: readonly Gpr[];
   /** What the allocator may give, the most welcome first. */
   readonly allocatable: readonly Gpr[];
@@ -63,7 +46,7 @@ export function targetOf(name: TargetName, space: AddressSpace): Target {
   }
   const inKernel = space === 'kernel';
   const callerSaved = [RCX, RDX, RSI, RDI, R8, R9, R10];
-  const calleeSaved = [RBX, RBP, R12, R13, R14, ...(inKernel ? [] : [R15])];
+  const calleeSaved = [RBX, R12, R13, R14, ...(inKernel ? [] : [R15])];
   return {
     name,
     wordBytes: 8,

@@ -14,28 +14,28 @@ export function useSerialPort(): void {
   serial = true;
 }
 
-function put(byte: u32): void {
+function character(byte: u32): void {
   if (length < LINE_BYTES) store<u8>(line + length++, byte);
 }
 
 export function text(words: string): void {
-  for (let i = 0; i < words.length; i++) put(load<u16>(changetype<usize>(words) + 2 * i));
+  for (let i = 0; i < words.length; i++) character(load<u16>(changetype<usize>(words) + 2 * i));
 }
 
 export function decimal(value: u64): void {
   if (value >= 10) decimal(value / 10);
-  put(48 + <u32>(value % 10));
+  character(48 + <u32>(value % 10));
 }
 
 export function hexadecimal(value: u64): void {
   if (value >= 16) hexadecimal(value >> 4);
   const digit = <u32>(value & 15);
-  put(digit < 10 ? 48 + digit : 87 + digit);
+  character(digit < 10 ? 48 + digit : 87 + digit);
 }
 
 /** Ends the line and prints it. */
 export function endLine(): void {
-  put(10);
+  character(10);
   if (serial) for (let i: u32 = 0; i < length; i++) outb(SERIAL_PORT, load<u8>(line + i));
   else hypercall3(CONSOLE_IO, 0, length, native(line));
   length = 0;

@@ -20,6 +20,7 @@ import {
   fill,
   fixException,
   forcedCpuid,
+  framePointer,
   functionAddress,
   hypercall2,
   hypercall3,
@@ -46,6 +47,7 @@ import {
   stackPointer,
   store64,
   switchStack,
+  symbolAt,
   TrapFrame,
   textEnd,
   textStart,
@@ -254,6 +256,28 @@ function imageTests(): void {
   check('all files', files == 1);
 }
 
+/** How many functions with a name are on the stack; 100 more if the outermost is the start. */
+function callers(): u32 {
+  let found: u32 = 0;
+  for (let frame = framePointer(); frame != 0; frame = <usize>load<u64>(frame)) {
+    const symbol = symbolAt(load<u64>(frame, 8));
+    if (symbol === null) continue;
+    found++;
+    // "machine.start_on_xen"
+    if (symbol.nameBytes == 20 && load<u8>(symbol.name, 8) == 0x73) found += 100;
+  }
+  return found;
+}
+
+function callersBelow(calls: u32): u32 {
+  return calls == 0 ? callers() : callersBelow(calls - 1) & 0xffff;
+}
+
+function symbolTests(): void {
+  check('frames and symbols', callersBelow(2) == 104);
+  check('no symbol', symbolAt(0x1000) === null);
+}
+
 function onOtherStack(value: usize): void {
   check('called on a stack', value == 5 && stackPointer() <= stack + 4096);
   text('done after ');
@@ -271,6 +295,7 @@ export function xenStart(startInfo: usize): void {
   identification();
   operationTests();
   imageTests();
+  symbolTests();
   eventTests(startInfo);
   stackTests();
   callOnStack(stack + 4096, onOtherStack.index, 5);
