@@ -36,6 +36,7 @@ export function handleExit(vcpu: NativeVcpu, exit: Exit): void {
       break;
     case Exit.Cpuid:
       answerCpuid(vcpu);
+      if (vcpu.isStepping) vcpu.step();
       break;
     case Exit.System:
       executePrivileged(vcpu);

@@ -91,6 +91,20 @@ export const exceptions: Experiments = (p) => {
     p.mark();
     p.raw('9d 90 90'); // popf; nop; nop
   });
+  for (const [name, hex] of [
+    ['CPUID', '0f a2'],
+    ['CLTS', '0f 06'],
+    ['IN', 'ec'],
+  ] as const) {
+    p.experiment(`a single step over ${name}`, () => {
+      p.movImmediate(RAX, 0);
+      p.movImmediate(RDX, 0x80);
+      p.movImmediate(RCX, 0x102);
+      p.push(RCX);
+      p.mark();
+      p.raw(`9d ${hex} 90`);
+    });
+  }
   p.experiment('DR6 tells of the step', () => {
     p.raw('0f 21 f0'); // mov rax, dr6
     p.sayValue('dr6');
