@@ -66,7 +66,7 @@ class FunctionLowering {
     this.ir = withoutIdleCopies(ir, allocation);
     this.target = target;
     this.tableLength = tableLength;
-    this.frame = new Frame(this.a, target, allocation, callsOthers(ir));
+    this.frame = new Frame(this.a, target, allocation, needsFrame(ir));
     this.operands = new Operands(this.a, target, allocation, this.frame);
     this.arithmetic = new ArithmeticLowering(this.a, this.operands);
     this.labels = new Map(this.ir.blocks.map((block) => [block, this.a.label()]));
@@ -349,14 +349,14 @@ function withoutIdleCopies(ir: IrFunction, { locations }: Allocation): IrFunctio
   return simplify(ir);
 }
 
-/** Whether a function contains a call that is one: most functions of the machine are instructions in its place. */
-function callsOthers({ blocks }: IrFunction): boolean {
+/** Whether a function needs a frame of its own: it calls somebody, which most functions of the machine are not, or asks for it. */
+function needsFrame({ blocks }: IrFunction): boolean {
   return blocks.some(({ instructions }) =>
-    instructions.some(
-      (instruction) =>
-        instruction.op === 'call' &&
-        !(instruction.callee.kind === 'machine' && !isRoutine(instruction.callee.name)),
-    ),
+    instructions.some((instruction) => {
+      if (instruction.op !== 'call') return false;
+      const { callee } = instruction;
+      return callee.kind !== 'machine' || isRoutine(callee.name) || callee.name === 'framePointer';
+    }),
   );
 }
 
