@@ -17,7 +17,6 @@ import { patchOperation } from './operations';
 
 /** Bytes of the longest site. */
 const MOST_BYTES: u32 = 64;
-const NOP: u8 = 0x90;
 const CALL: u8 = 0xe8;
 const CALL_BYTES: u32 = 5;
 
@@ -44,9 +43,26 @@ function patchSite(site: PatchSite): void {
     sitesLeft++;
     return;
   }
-  memory.fill(buffer + written, NOP, bytes - written);
+  fillWithNops(buffer + written, bytes - written);
   memory.copy(site.address, buffer, bytes);
   sitesPatched++;
+}
+
+/** The recommended instructions of 1 to 9 bytes that do nothing, one after the other (Intel SDM, volume 2, NOP). */
+const NOPS: usize = memory.data<u8>([
+  0x90, 0x66, 0x90, 0x0f, 0x1f, 0x00, 0x0f, 0x1f, 0x40, 0x00, 0x0f, 0x1f, 0x44, 0x00, 0x00, 0x66, 0x0f, 0x1f,
+  0x44, 0x00, 0x00, 0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00,
+  0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00,
+]);
+const LONGEST_NOP: u32 = 9;
+
+/** Fills a gap with as few of them as can be: each is an instruction to be executed. */
+function fillWithNops(at: usize, bytes: u32): void {
+  for (let left = bytes; left > 0; ) {
+    const length = left < LONGEST_NOP ? left : LONGEST_NOP;
+    memory.copy(at + (bytes - left), NOPS + (length * (length - 1)) / 2, length);
+    left -= length;
+  }
 }
 
 /** The default (paravirt_patch_default): a direct call of what stands in the slot, if there is room. For back ends. */

@@ -139,7 +139,7 @@ test('each site of the list is rewritten to its end, or left as it is', async ()
   const distance = 0x600000 - (code + 32 + 5);
   assert.deepEqual(
     [...bytes.slice(code + 32, code + 40)],
-    [0xe8, ...[0, 8, 16, 24].map((n) => (distance >> n) & 255), 0x90, 0x90, 0xcc],
+    [0xe8, ...[0, 8, 16, 24].map((n) => (distance >> n) & 255), 0x66, 0x90, 0xcc],
   );
   assert.ok(
     bytes.slice(code + 64, code + 96).every((byte) => byte === 0xcc),

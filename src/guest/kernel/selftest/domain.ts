@@ -1,26 +1,52 @@
 /** What only a Xen guest has: the P2M and M2P, the balloon, grants, xenstore. */
+import { native, probeStore64 } from '../../machine/memory';
 import { ON_XEN, paravirtEnabled, platform } from '../../paravirt/info';
-import { memorySetup } from '../../paravirt/operations';
+import { flushTlbSingle, memorySetup } from '../../paravirt/operations';
 import { currentFrames, giveFrame, takeFrame } from '../../xen/balloon';
 import { endAccess, grantAccess, NO_GRANT, setupGrants } from '../../xen/grants';
 import { getPhysToMachine, INVALID_P2M_ENTRY } from '../../xen/p2m-tree';
-import { maxPfn, mfnToLocalPfn, mfnToPfn, pfnToMfn, physicalOf, virtToMfn } from '../../xen/page';
+import {
+  maxPfn,
+  mfnToLocalPfn,
+  mfnToPfn,
+  pfnToMfn,
+  physicalOf,
+  virtToMachine,
+  virtToMfn,
+} from '../../xen/page';
+import {
+  arbitraryVirtToMachine,
+  lookupAddress,
+  makeLowmemPageReadonly,
+  makeLowmemPageReadwrite,
+} from '../../xen/page-walk';
 import { PAGE_SHIFT, Pfn } from '../../xen/types';
 import { hasXenstore, xenstoreRead, xenstoreRemove, xenstoreWrite } from '../../xen/xenstore';
 import { takePage } from './memory';
-import { check, checkEqual, figure } from './output';
+import { check, checkEqual } from './output';
 
 const map: usize = memory.data(20 * 32, 8);
 
 export function testInfo(): void {
-  checkEqual('info: on Xen', platform, ON_XEN);
-  check('info: paravirtual', paravirtEnabled);
+  check('info', (platform === ON_XEN) === paravirtEnabled);
   const entries = memorySetup(map, 32);
   check('memory_setup', entries >= 1 && load<u32>(map, 16) === 1);
-  figure('frames', <u64>maxPfn);
+}
+
+function testProtection(): void {
+  const page = takePage();
+  const at = lookupAddress(native(page));
+  const machine = arbitraryVirtToMachine(native(page) + 0x123);
+  checkEqual('arbitrary_virt_to_machine', machine, virtToMachine(page + 0x123));
+  makeLowmemPageReadonly(page);
+  flushTlbSingle(native(page));
+  check('make_lowmem_page_readonly', probeStore64(native(page), 1) === 1);
+  makeLowmemPageReadwrite(page);
+  check('make_lowmem_page_readwrite', probeStore64(native(page), 1) === 0 && (load<u64>(at) & 2) !== 0);
 }
 
 export function testFrames(): void {
+  testProtection();
   let right = true;
   for (let pfn: Pfn = 0; pfn < maxPfn; pfn++) {
     const mfn = pfnToMfn(pfn);
