@@ -102,8 +102,10 @@ export class CodeCache {
   /** The code page of a frame in a mode, made if need be. */
   page(mfn: Mfn, mode: number): CodePage {
     const { memory } = this;
-    const found = this.pages.get(mfn)?.find((candidate) => candidate.mode === mode);
-    if (found !== undefined) return found;
+    const others = this.pages.get(mfn);
+    if (others !== undefined) {
+      for (const page of others) if (page.mode === mode) return page;
+    }
     this.reserve(CODE_TABLE_SIZE + RUN_LIMIT * 2 * RECORD_SIZE);
     const page: CodePage = {
       mfn,
@@ -117,9 +119,10 @@ export class CodeCache {
     };
     memory.u8.fill(0, this.top, this.top + CODE_TABLE_SIZE);
     this.top += CODE_TABLE_SIZE;
-    const others = this.pages.get(mfn);
-    if (others === undefined) this.pages.set(mfn, [page]);
-    else others.push(page);
+    // Making room may have dropped the others.
+    const known = this.pages.get(mfn);
+    if (known === undefined) this.pages.set(mfn, [page]);
+    else known.push(page);
     const slot = codePageSlot(mode);
     if (slot >= 0) memory.u32[(memory.codePages + mfn * 8 + slot) >>> 2] = page.table;
     this.byTable.set(page.table, page);
