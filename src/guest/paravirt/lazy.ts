@@ -48,9 +48,14 @@ export function enterLazyCpuMode(): void {
   enter(LAZY_CPU);
 }
 
-/** Whether the task that was left is to be lazy again when it comes back (`leaveLazyCpuMode`). */
+/** During a switch: whether the task that is left was in the middle of lazy updates. The kernel keeps it with the task. */
 export function leftLazyMmu(): bool {
   return mmuInterrupted;
+}
+
+/** During a switch: what was kept with the task that comes back. Without it, it goes on as the one before was. */
+export function setLeftLazyMmu(left: bool): void {
+  mmuInterrupted = left;
 }
 
 /** The switch is over. `resumeMmu`: the task that is there now was left in the middle of its updates. */

@@ -96,7 +96,11 @@ export declare function writeLdtEntry(table: usize, index: u32, descriptor: u64)
 @external("operation", "cpu.trap_entry") export declare function trapEntry(vector: u32): u64;
 /** Lets SYSCALL come to what `onSystemCall` (handlers.ts) registered. */
 @external("operation", "cpu.enable_syscall") export declare function enableSystemCalls(): void;
-/** A switch of tasks: what is changed between these two may be told to the hypervisor at once, at the end. */
+/**
+ * A switch of tasks: what is changed between these two may be told to the hypervisor at once, at the end. A kernel that
+ * switches tasks in the middle of lazy updates keeps `leftLazyMmu()` with the one task in between, and gives
+ * `setLeftLazyMmu` what it kept with the other (lazy.ts).
+ */
 @external("operation", "cpu.start_context_switch") export declare function startContextSwitch(): void;
 @external("operation", "cpu.end_context_switch") export declare function endContextSwitch(): void;
 

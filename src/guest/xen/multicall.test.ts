@@ -191,6 +191,8 @@ test('tasks may be switched in the middle of lazy updates, which go on when thei
   exports.leaveLazyCpuMode!(0);
   assert.equal(exports.lazyMode!(), LAZY_NONE);
   exports.enterLazyCpuMode!();
-  exports.leaveLazyCpuMode!(1);
+  assert.equal(exports.leftLazyMmu!(), 0, 'the one that is left now was not');
+  exports.setLeftLazyMmu!(1);
+  exports.leaveLazyCpuMode!(exports.leftLazyMmu!()!);
   assert.equal(exports.lazyMode!(), LAZY_MMU);
 });
