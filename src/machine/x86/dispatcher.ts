@@ -24,6 +24,7 @@ import {
   eqz,
   extendU,
   geU,
+  gtS,
   I32,
   I64,
   i32,
@@ -36,6 +37,7 @@ import {
   load64From16U,
   ne,
   or,
+  select,
   shl,
   shrU,
   sub,
@@ -91,7 +93,8 @@ const rip = load64(BASE, CPU + CPU_RIP);
 /**
  * The dispatcher's module: exports `run(record, budget) → Exit` and `settle`. It imports from `engine`: `interpret`; the table
  * `regions`; `find(stop) → record`, which finds or decodes the record at RIP, 0 where compiled code must be left for that;
- * `decide() → left`, which has the hypervisor decide, 0 where compiled code must be left.
+ * `decide() → left`, which has the hypervisor decide, 0 where compiled code must be left; `execute() → left`, which executes
+ * the instruction of an Exit.System, 0 where compiled code must be left afterwards, a negated Exit where it did not retire.
  */
 export function buildDispatcher(
   signatures: ReturnType<typeof exportedSignatures>,
@@ -104,6 +107,7 @@ export function buildDispatcher(
     interpret: module.import('engine', 'interpret', [I32, I32, I32], [I32]),
     find: module.import('engine', 'find', [I32], [I32]),
     decide: module.import('engine', 'decide', [], [I32]),
+    execute: module.import('engine', 'execute', [], [I32]),
     regions: module.importTable('engine', 'regions', 1),
     regionType: module.signature(REGION_PARAMETERS, REGION_RESULTS),
     heat,
@@ -125,6 +129,7 @@ interface Links {
   readonly interpret: FunctionReference;
   readonly find: FunctionReference;
   readonly decide: FunctionReference;
+  readonly execute: FunctionReference;
   readonly regions: number;
   readonly regionType: number;
   readonly heat: number;
@@ -256,6 +261,12 @@ function emitCold(f: FunctionBuilder, links: Links): void {
     f.if(eq(why, i32(Exit.Returned)), () => {
       spendAll(f, left);
       f.return(rip, left);
+    });
+    f.if(eq(why, i32(Exit.System)), () => {
+      const outcome = f.let(call(links.execute));
+      f.set(left, load32(BASE, CPU + CPU_BUDGET));
+      f.brIf(again, gtS(outcome, BASE));
+      leave(select(outcome, sub(BASE, outcome), i32(Exit.Decode)));
     });
     f.if(or(eq(why, i32(Exit.Syscall)), eq(why, i32(Exit.Cpuid))), () => {
       f.set(left, call(links.decide));

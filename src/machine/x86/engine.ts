@@ -220,6 +220,7 @@ export class Engine implements Translator, FollowingPage {
       regions,
       find: (stop: number) => engine!.find(stop >>> 0),
       decide: () => engine!.decide(),
+      execute: () => engine!.executeInPlace(),
     } as WebAssembly.ModuleImports;
     const dispatcher = buildDispatcher(signatures, pages, memory.heat);
     const { run, settle } = (await WebAssembly.instantiate(dispatcher, { ...linked, engine: tiers })).instance
@@ -434,6 +435,26 @@ export class Engine implements Translator, FollowingPage {
     const tag = bank + ((low >>> 7) & 0x7fe0) + TLB_EXECUTE;
     if (view.getInt32(tag, true) !== (low & -4096) || view.getInt32(tag + 4, true) !== high) return 0;
     return this.granted;
+  }
+
+  /**
+   * For code that waits: executes the instruction that generated code has left to TypeScript. Returns what is left of the
+   * budget; 0 if nobody had better wait any longer; the negated Exit if the instruction has not been executed.
+   */
+  private executeInPlace(): number {
+    const { memory, cpu } = this;
+    const { u32 } = memory;
+    // Where a bare machine's kernel runs, more may come of it.
+    if (cpu.cpl !== 3 || (this.mode & MODE_CHECKED) !== 0) return -Exit.System;
+    const bank = this.banks.current;
+    const outcome = executeSystem(this);
+    if (outcome !== Exit.Decode) return -outcome;
+    const left = Math.max(0, u32[(CPU + CPU_BUDGET) >> 2]! - 1);
+    u32[(CPU + CPU_BUDGET) >> 2] = left;
+    u32[(CPU + CPU_EXIT_RECORD) >> 2] = 0;
+    this.countRetired();
+    if (this.banks.current !== bank || cpu.codeMode() !== this.mode) return 0;
+    return this.isStepping() || u32[(CPU + CPU_CODE_CHANGED) >> 2] !== 0 ? 0 : left;
   }
 
   private isStepping(): boolean {

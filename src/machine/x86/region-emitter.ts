@@ -130,6 +130,8 @@ export class RegionEmitter implements Transfers {
   private readonly loopLabels = new Map<Block, Label>();
   private block!: Block;
   private instruction!: Instruction;
+  /** Some instruction is executed in TypeScript. */
+  private leavesForSystem = false;
   /** Number of the instruction in its block. */
   private number = 0;
   /** Called with each instruction, and with the length of the code before it. */
@@ -207,10 +209,12 @@ export class RegionEmitter implements Transfers {
     f.store64(BASE, add(this.page, load64From16U(record, REC_OFFSET)), CPU + CPU_RIP);
     const gives = and(shrU(this.leaving, i32(LEAVE_GIVES)), i32(LEAVE_GIVES_MASK));
     f.set(this.left, add(this.left, gives));
-    f.if(eq(by, i32(BY_MISS)), () => {
+    // What is executed in TypeScript is left to the interpreter too: that can wait for it.
+    const system = and(eq(by, i32(BY_EXIT)), eq(load32(BASE, CPU + CPU_EXIT_KIND), i32(Exit.System)));
+    f.if(this.leavesForSystem ? or(eq(by, i32(BY_MISS)), system) : eq(by, i32(BY_MISS)), () => {
       const misses = memory.heat + (region.record >>> HEAT_SHIFT) + HEAT_MISSES;
-      f.store32(BASE, add(load32(BASE, misses), i32(1)), misses);
-      f.if(ne(load32(BASE, misses), i32(MISS_LIMIT)), () => {
+      f.store32(BASE, add(load32(BASE, misses), eq(by, i32(BY_MISS))), misses);
+      f.if(or(ne(load32(BASE, misses), i32(MISS_LIMIT)), ne(by, i32(BY_MISS))), () => {
         f.store32(BASE, record, CPU + CPU_SKIPPED);
         f.store32(BASE, record, CPU + CPU_COLD_RECORD);
         this.goTo(i32(COLD), this.page);
@@ -323,6 +327,7 @@ export class RegionEmitter implements Transfers {
   }
 
   leaveAt(why: number): void {
+    if (why === Exit.System) this.leavesForSystem = true;
     const by = why === Exit.Miss ? BY_MISS : why === Exit.Exception ? BY_EXCEPTION : BY_EXIT;
     this.leaveWith(this.instruction, this.rest, by, this.instruction.dirtyBefore);
   }
