@@ -207,6 +207,8 @@ export class RegionEmitter implements Transfers {
       ),
     );
     f.store64(BASE, add(this.page, load64From16U(record, REC_OFFSET)), CPU + CPU_RIP);
+    // Who looks at the instruction computes its RIP-relative operand from here.
+    f.store64(BASE, this.page, CPU + REG_PAGE);
     const gives = and(shrU(this.leaving, i32(LEAVE_GIVES)), i32(LEAVE_GIVES_MASK));
     f.set(this.left, add(this.left, gives));
     // What is executed in TypeScript is left to the interpreter too: that can wait for it.

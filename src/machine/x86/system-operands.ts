@@ -182,9 +182,11 @@ export class SystemOperands {
     if (size === 8 && (address & 0xfffn) <= 0xff8n) {
       return this.host.memory.view.getBigUint64(this.translate(address, false), true);
     }
+    // Upwards: a fault is at the first byte that cannot be read.
     let value = 0n;
-    for (let i = size - 1; i >= 0; i--) {
-      value = (value << 8n) | BigInt(this.host.memory.u8[this.translate(address + BigInt(i), false)]!);
+    for (let i = 0; i < size; i++) {
+      const byte = this.host.memory.u8[this.translate(address + BigInt(i), false)]!;
+      value |= BigInt(byte) << BigInt(8 * i);
     }
     return value;
   }

@@ -127,3 +127,34 @@ test('a repeated store that changes its own instruction stops there, however it 
     assert.equal(outcomes.size, 1, code);
   }
 });
+
+test('an instruction that is left to others finds its RIP-relative operand from any page', async () => {
+  for (const [kind, heatLimit] of [...KINDS.map((kind) => [kind, 3] as const), ['compiler', 1] as const]) {
+    const m = await TestMachine.create(kind, heatLimit);
+    m.mapNew(CODE, PAGE_RW, 2);
+    // inc eax · jmp far [rip+…], and on the other page: inc eax · jmp there
+    m.code(CODE, 'ff c0 ff 2d f8 ff 1f 00');
+    m.code(CODE + PAGE_SIZE, 'ff c0 e9 f9 ef ff ff');
+    for (let i = 0; i < 12; i++) {
+      assert.deepEqual(
+        m.run(CODE + PAGE_SIZE),
+        { exit: 'exception', vector: 14, error: 4, address: DATA },
+        kind,
+      );
+    }
+  }
+});
+
+test('a repeated move reads its element to the end before it writes, however it is cut', async () => {
+  for (const budget of [1, 100]) {
+    const m = await TestMachine.create();
+    m.mapNew(CODE, PAGE_RW);
+    m.mapNew(DATA, PAGE_RW, 2);
+    m.code(CODE, 'f3 a5');
+    m.cpu.setRegNumber(RCX, 8);
+    m.cpu.setRegNumber(RSI, DATA + PAGE_SIZE - 2);
+    m.cpu.setRegNumber(RDI, 0x700000);
+    assert.deepEqual(m.run(CODE, budget), { exit: 'exception', vector: 14, error: 6, address: 0x700000 });
+    assert.equal(m.used(DATA + PAGE_SIZE), 'A', `budget ${budget}`);
+  }
+});

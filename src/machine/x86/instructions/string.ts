@@ -143,17 +143,20 @@ const move: StringOperation = {
   bulk(c, most, moved) {
     const { f } = c;
     const from = c.translate(sourceAddress(c), 1, false);
-    const to = c.translate(targetAddress(c), 1, true);
-    const here = least(f, least(f, most, elementsInPage(c, from)), elementsInPage(c, to));
-    const elements = withoutCode(c, to, here);
-    const bytes = f.let(shl(elements, i32(Math.log2(c.size))));
-    // An overlap that runs forward repeats a pattern: element by element then.
-    const apart = geU(sub(to, from), bytes);
-    f.if(and(apart, nez(elements)), () => {
-      f.memoryCopy(to, from, bytes);
-      advance(c, RSI, extendU(bytes));
-      advance(c, RDI, extendU(bytes));
-      f.set(moved, elements);
+    const whole = least(f, most, elementsInPage(c, from));
+    // An element that lies in two pages is read from both before anything is written.
+    f.if(whole, () => {
+      const to = c.translate(targetAddress(c), 1, true);
+      const elements = withoutCode(c, to, least(f, whole, elementsInPage(c, to)));
+      const bytes = f.let(shl(elements, i32(Math.log2(c.size))));
+      // An overlap that runs forward repeats a pattern: element by element then.
+      const apart = geU(sub(to, from), bytes);
+      f.if(and(apart, nez(elements)), () => {
+        f.memoryCopy(to, from, bytes);
+        advance(c, RSI, extendU(bytes));
+        advance(c, RDI, extendU(bytes));
+        f.set(moved, elements);
+      });
     });
   },
 };
