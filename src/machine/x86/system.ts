@@ -28,6 +28,7 @@ import {
 } from './registers.ts';
 import {
   ATTR_D,
+  ATTR_DPL_SHIFT,
   ATTR_L,
   ATTR_P,
   ATTR_S,
@@ -327,6 +328,19 @@ class SystemInstruction extends SystemOperands {
       throw error;
     }
     this.setRegister(RSP * 8, rsp, size);
+    for (const segment of [ES, DS, FS, GS]) this.forgetPrivileged(segment);
+  }
+
+  /** A data segment that the new privilege level must not use becomes null; the bases of FS and GS stay. */
+  private forgetPrivileged(segment: number): void {
+    const { cpu } = this;
+    const attributes = cpu.attributes(segment);
+    const code = (attributes & ATTR_TYPE_CODE) !== 0;
+    const conforming = code && (attributes & ATTR_TYPE_CONFORMING) !== 0;
+    if ((attributes & ATTR_S) === 0 || conforming) return;
+    if (((attributes >> ATTR_DPL_SHIFT) & 3) < cpu.cpl) {
+      cpu.setSegment(segment, 0, 0, 0, cpu.segmentBase(segment));
+    }
   }
 
   private interruptReturn(): void {

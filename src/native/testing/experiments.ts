@@ -254,6 +254,8 @@ export const user: Experiments = (p) => {
     });
   inUser('a software interrupt that it may not', 'cd 61');
   inUser('a breakpoint that it may not', 'cc');
+  // mov eax, ds; test eax, eax; jz +2; ud2; int 0x60
+  inUser('data segments of ring 0 are null in ring 3', '8c d8 85 c0 74 02 0f 0b cd 60');
   inUser('HLT in ring 3', 'f4');
   inUser('CLI in ring 3', 'fa');
   inUser('CLI in ring 3 with IOPL 3', 'fa', 0x3202);
