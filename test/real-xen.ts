@@ -1,6 +1,7 @@
 /**
- * Debian's own Xen under QEMU, with a kernel of ours as its initial domain: what the project's engine claims to be, to
- * compare with. QEMU loads Xen by the first Multiboot protocol and hands the kernel over as its module.
+ * Kernels of ours on machines that are not: QEMU's, bare or with Debian's own Xen between. They are what the project's engine
+ * claims to be, to compare with. QEMU starts a kernel by PVH, and Xen by the first Multiboot protocol with the kernel as its
+ * module.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -13,13 +14,29 @@ import { guestImage, type Sought } from './guests.ts';
 const QEMU = 'qemu-system-x86_64';
 const PATIENCE_MS = 120_000;
 
+/** False where QEMU is installed, else why nothing can be compared, as `node:test` takes it. */
+export function skipQemu(): string | false {
+  if (spawnSync(QEMU, ['--version']).error === undefined) return false;
+  if (process.env.RINGONE_REQUIRE_GUESTS === '1') throw new Error(`expected ${QEMU} to be installed`);
+  return `${QEMU} is not installed`;
+}
+
 /** Xen's image, or why it cannot be run here. */
 export async function realXen(): Promise<Sought<string>> {
-  if (spawnSync(QEMU, ['--version']).error !== undefined) {
-    if (process.env.RINGONE_REQUIRE_GUESTS === '1') throw new Error(`expected ${QEMU} to be installed`);
-    return { skip: `${QEMU} is not installed`, files: undefined };
+  const skip = skipQemu();
+  return skip === false ? guestImage('xen') : { skip, files: undefined };
+}
+
+/** Boots a kernel on a bare machine until it powers off. Gives the lines that came from its serial port. */
+export async function bootOnQemu(kernel: Uint8Array): Promise<string[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'ringone-qemu-'));
+  try {
+    const file = join(folder, 'kernel');
+    await writeFile(file, kernel);
+    return await run(['-m', '64', '-kernel', file]);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
-  return guestImage('xen');
 }
 
 /**
@@ -32,18 +49,18 @@ export async function bootOnXen(xen: string, kernel: Uint8Array, commandLine = '
     const files = { xen: join(folder, 'xen'), kernel: join(folder, 'kernel') };
     await writeFile(files.xen, gunzipSync(await readFile(xen)));
     await writeFile(files.kernel, kernel);
-    return await run(files, commandLine);
+    const lines = await run([
+      ...['-m', '512', '-kernel', files.xen, '-append', 'console=com1 dom0_mem=64M noreboot'],
+      ...['-initrd', `${files.kernel} ${commandLine}`.trim()],
+    ]);
+    return lines.filter((line) => !line.startsWith('(XEN)'));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-function run(files: { xen: string; kernel: string }, commandLine: string): Promise<string[]> {
-  const qemu = spawn(QEMU, [
-    ...['-accel', 'tcg', '-cpu', 'max', '-m', '512', '-nographic', '-no-reboot', '-kernel', files.xen],
-    ...['-append', 'console=com1 dom0_mem=64M noreboot'],
-    ...['-initrd', `${files.kernel} ${commandLine}`.trim()],
-  ]);
+function run(options: readonly string[]): Promise<string[]> {
+  const qemu = spawn(QEMU, ['-accel', 'tcg', '-cpu', 'max', '-nographic', '-no-reboot', ...options]);
   const all: string[] = [];
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
@@ -58,8 +75,7 @@ function run(files: { xen: string; kernel: string }, commandLine: string): Promi
     qemu.on('error', reject);
     qemu.on('close', () => {
       clearTimeout(timer);
-      const own = all.map((line) => line.replace(/\r$/, '')).filter((line) => !line.startsWith('(XEN)'));
-      resolve(own);
+      resolve(all.map((line) => line.replace(/\r$/, '')));
     });
   });
 }

@@ -9,7 +9,7 @@ import { KERNEL_DATA_BASE } from './translate.ts';
 
 /** That each line but the last says "ok"; gives the last. */
 function assertAllGood(printed: string, lines: number): string {
-  const found = printed.trimEnd().split('\n');
+  const found = printed.trim().split('\n');
   assert.deepEqual(
     found.slice(0, -1).filter((line) => !line.endsWith(': ok')),
     [],

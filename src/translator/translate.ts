@@ -11,6 +11,7 @@ import {
   XEN_ELFNOTE_GUEST_VERSION,
   XEN_ELFNOTE_LOADER,
   XEN_ELFNOTE_PADDR_OFFSET,
+  XEN_ELFNOTE_PHYS32_ENTRY,
   XEN_ELFNOTE_VIRT_BASE,
   XEN_ELFNOTE_XEN_VERSION,
 } from '../abi/xen/numbers/elfnote.ts';
@@ -20,6 +21,7 @@ import { type ElfNote, words64, writeElf } from './image/elf.ts';
 import { type EmbeddedFile, layOut } from './image/layout.ts';
 import { imageSymbol } from './ir/imports.ts';
 import { kernelStart, programStart, type Start } from './x86/entries.ts';
+import { PVH_TABLES, pvhStart } from './x86/pvh.ts';
 import { type TargetName, targetOf } from './x86/target.ts';
 
 export { TranslationError } from './error.ts';
@@ -33,7 +35,7 @@ export const KERNEL_DATA_BASE = KERNEL_BASE + 0x100000;
 /** Where a program's static data begins. */
 export const PROGRAM_DATA_BASE = 0x400000;
 
-const BOOT_STACK_BYTES = 16384;
+const BOOT_STACK = { symbol: 'boot_stack', bytes: 16384 };
 
 export interface KernelOptions {
   readonly target: TargetName;
@@ -47,6 +49,8 @@ export interface KernelOptions {
    * protocol has it; without it that is Xen's.
    */
   readonly nativeStart?: string | undefined;
+  /** The exported function that PVH starts, with the physical address of hvm_start_info (u64); without it PVH cannot. */
+  readonly pvhStart?: string | undefined;
   readonly files?: readonly EmbeddedFile[] | undefined;
 }
 
@@ -64,17 +68,22 @@ export function translateKernel(wasm: Uint8Array, options: KernelOptions): Uint8
   const xen = options.xenStart === undefined ? undefined : start('machine.start_on_xen', options.xenStart);
   const native =
     options.nativeStart === undefined ? undefined : start('machine.start_on_native', options.nativeStart);
-  const first = native ?? xen;
+  const pvh = options.pvhStart === undefined ? undefined : start('machine.start_by_pvh', options.pvhStart);
+  const stub = pvh === undefined ? undefined : pvhStub(pvh);
+  const first = native ?? xen ?? pvh;
   if (first === undefined) throw new TranslationError('expected a function to start, found none');
   const { parts, symbols, addressOf } = layOut(compiled, {
     space: 'kernel',
     dataBase: KERNEL_DATA_BASE,
     physicalBase: KERNEL_BASE,
-    roots: [xen, native].filter((piece) => piece !== undefined),
+    roots: [xen, native, pvh, stub].filter((piece) => piece !== undefined),
     files: options.files ?? [],
-    stackBytes: BOOT_STACK_BYTES,
+    reserved: stub === undefined ? [BOOT_STACK] : [BOOT_STACK, PVH_TABLES],
   });
-  const notes = xen === undefined ? [] : xenNotes(options, addressOf(xen.symbol));
+  const notes = [
+    ...(xen === undefined ? [] : xenNotes(options, addressOf(xen.symbol))),
+    ...(stub === undefined ? [] : [pvhNote(addressOf(stub.symbol))]),
+  ];
   return writeElf({ entry: addressOf(first.symbol), parts, symbols, notes });
 }
 
@@ -98,7 +107,7 @@ export function translateProgram(wasm: Uint8Array, options: ProgramOptions): Uin
     physicalBase: 0,
     roots: [root],
     files: [],
-    stackBytes: 0,
+    reserved: [],
   });
   return writeElf({ entry: addressOf(symbol), parts, symbols, notes: [] });
 }
@@ -121,10 +130,23 @@ function startOf({ module, symbols }: CompiledModule, exported: string): Start {
   };
 }
 
+function pvhStub({ symbol: next }: Piece): Piece {
+  const symbol = 'machine.pvh_entry';
+  return { symbol, code: pvhStart(next, KERNEL_BASE).finish(symbol) };
+}
+
+function note(type: number, description: Uint8Array): ElfNote {
+  return { owner: 'Xen', type, description };
+}
+
+/** The 32-bit entry is a physical address. */
+function pvhNote(entry: bigint): ElfNote {
+  return note(XEN_ELFNOTE_PHYS32_ENTRY, words64(BigInt.asUintN(32, entry) - BigInt(KERNEL_BASE)));
+}
+
 /** Xen 4.17, public/elfnote.h */
 function xenNotes({ name, version }: KernelOptions, entry: bigint): ElfNote[] {
   const text = (value: string) => new TextEncoder().encode(`${value}\0`);
-  const note = (type: number, description: Uint8Array): ElfNote => ({ owner: 'Xen', type, description });
   return [
     note(XEN_ELFNOTE_XEN_VERSION, text('xen-3.0')),
     note(XEN_ELFNOTE_GUEST_OS, text(name)),

@@ -3,15 +3,12 @@
  * everything that could change it: a test, and the next build, then find it there.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 const cache = join(root, 'node_modules/.cache/ringone-guest');
-/** Guest sources import these, and each other. */
-const SOURCES = ['src/guest', 'src/abi'];
-
 /**
  * No runtime, no abort with a message, names kept. The table is exported, or the optimiser would take functions that only
  * operations and new stacks call for functions that nobody calls.
@@ -38,26 +35,60 @@ export async function compileSources(compilation: Compilation): Promise<Uint8Arr
   const words = [
     ...entries,
     ...COMMON_FLAGS,
-    ...['--use', `WORD_BITS=${wordBits}`, '--use', `Word=u${wordBits}`, '--use', `KERNEL_BASE=${kernelBase}`],
+    ...['--use', `WORD_BITS=${wordBits}`, '--use', `KERNEL_BASE=${kernelBase}`],
     ...['--memoryBase', String(dataBase), '--initialMemory', String(memoryBytes / 65536)],
     ...flags,
   ];
-  const file = join(cache, `${await fingerprint(entries, words)}.wasm`);
-  const kept = await readFile(file).catch(() => undefined);
-  if (kept !== undefined) return kept;
-  const made = await runCompiler(entries, words);
+  const compiler = await readFile(join(root, 'node_modules/assemblyscript/package.json'), 'utf8');
+  const key = digest([JSON.parse(compiler).version, ...words]);
+  // The manifest says which files were read last time: what they hold now decides which module is the right one.
+  const manifest = join(cache, `${key}.json`);
+  const read = await readFile(manifest, 'utf8').catch(() => undefined);
+  if (read !== undefined) {
+    const kept = await moduleFile(key, JSON.parse(read))
+      .then((file) => readFile(file))
+      .catch(() => undefined);
+    if (kept !== undefined) return kept;
+  }
+  const { binary, files } = await runCompiler(entries, words);
   await mkdir(cache, { recursive: true });
-  // Tests run side by side: nobody may see half a file.
-  const unfinished = `${file}.${process.pid}.${performance.now()}`;
-  await writeFile(unfinished, made);
-  await rename(unfinished, file);
-  return made;
+  await writeWhole(await moduleFile(key, files), binary);
+  await writeWhole(manifest, JSON.stringify(files));
+  return binary;
 }
 
-async function runCompiler(entries: readonly string[], words: readonly string[]): Promise<Uint8Array> {
+/** Where the module is kept that the compiler makes of these files as they are. */
+async function moduleFile(key: string, files: readonly string[]): Promise<string> {
+  const contents = await Promise.all(files.map((file) => readFile(join(root, file), 'utf8')));
+  return join(cache, `${digest([key, ...contents])}.wasm`);
+}
+
+/** Tests run side by side: nobody may see half a file. */
+async function writeWhole(file: string, contents: string | Uint8Array): Promise<void> {
+  const unfinished = `${file}.${process.pid}.${performance.now()}`;
+  await writeFile(unfinished, contents);
+  await rename(unfinished, file);
+}
+
+function digest(parts: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(`${part.length}:`).update(part);
+  return hash.digest('hex').slice(0, 32);
+}
+
+async function runCompiler(
+  entries: readonly string[],
+  words: readonly string[],
+): Promise<{ binary: Uint8Array; files: string[] }> {
   const { default: asc } = await import('assemblyscript/asc');
+  const files = new Set<string>();
   let binary: Uint8Array | undefined;
   const { error, stderr } = await asc.main([...words, '--baseDir', root, '--outFile', 'guest.wasm'], {
+    readFile: async (name: string) => {
+      const text = await readFile(join(root, name), 'utf8').catch(() => null);
+      if (text !== null) files.add(name);
+      return text;
+    },
     writeFile: (_name: string, contents: string | Uint8Array) => {
       if (typeof contents !== 'string') binary = contents;
     },
@@ -65,21 +96,5 @@ async function runCompiler(entries: readonly string[], words: readonly string[])
   if (error !== null || binary === undefined) {
     throw new Error(`${entries.join(', ')} does not compile: ${error?.message}\n${stderr.toString()}`);
   }
-  return binary;
-}
-
-/** A hash of the compiler's version, its arguments and all sources that it might read. */
-async function fingerprint(entries: readonly string[], words: readonly string[]): Promise<string> {
-  const hash = createHash('sha256');
-  const compiler = await readFile(join(root, 'node_modules/assemblyscript/package.json'), 'utf8');
-  hash.update(JSON.parse(compiler).version).update(words.join('\0'));
-  const found = await Promise.all(
-    SOURCES.map(async (folder) =>
-      (await readdir(join(root, folder), { recursive: true })).map((name) => join(folder, name)),
-    ),
-  );
-  const sources = found.flat().filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'));
-  const all = new Set([...sources, ...entries.map((entry) => relative(root, join(root, entry)))]);
-  for (const name of [...all].sort()) hash.update(name).update(await readFile(join(root, name)));
-  return hash.digest('hex').slice(0, 32);
+  return { binary, files: [...files].sort() };
 }

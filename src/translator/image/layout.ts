@@ -46,8 +46,8 @@ export interface LayoutOptions {
   /** Pieces that nothing refers to but that must be there, such as the start. */
   readonly roots: readonly Piece[];
   readonly files: readonly EmbeddedFile[];
-  /** Bytes of the boot stack; 0 for none. */
-  readonly stackBytes: number;
+  /** Zeroed memory by symbol, each from a page's start. */
+  readonly reserved: readonly { readonly symbol: string; readonly bytes: number }[];
 }
 
 export interface Layout {
@@ -281,10 +281,12 @@ class Layouter {
     reserve(SYSTEM_CALL_WORDS.userStack, WORD_BYTES);
     reserve(SYSTEM_CALL_WORDS.kernelStack, WORD_BYTES);
     reserve(SYSTEM_CALL_WORDS.userSelectors, 2 * WORD_BYTES);
-    at = roundUp(at, PAGE_BYTES);
-    this.boundary('boot_stack_bottom', at);
-    reserve('machine.boot_stack', this.options.stackBytes);
-    this.boundary('boot_stack_top', at);
+    for (const { symbol, bytes } of this.options.reserved) {
+      at = roundUp(at, PAGE_BYTES);
+      this.boundary(`${symbol}_bottom`, at);
+      reserve(`machine.${symbol}`, bytes);
+      this.boundary(`${symbol}_top`, at);
+    }
     return at;
   }
 }

@@ -19,6 +19,7 @@ export async function buildNativeKernel(): Promise<Uint8Array> {
     name: 'self-test',
     version: '1',
     nativeStart: 'nativeStart',
+    pvhStart: 'pvhStart',
     files: [{ name: 'user', bytes: await buildProgram(`${PROGRAMS}/user.ts`) }],
   });
 }

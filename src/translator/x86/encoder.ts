@@ -97,10 +97,15 @@ export class Encoder<T = never> {
     this.last.bytes.push(...bytes);
   }
 
-  /** The low half of a label's native address, as data. */
-  addressOfLabel(label: Label): void {
-    this.references.push({ ...this.here(), kind: 'absolute', symbol: '', addend: 0, label });
+  /** The low half of a label's native address, with something added, as data. */
+  addressOfLabel(label: Label, addend = 0): void {
+    this.references.push({ ...this.here(), kind: 'absolute', symbol: '', addend, label });
     this.immediate(0, 4);
+  }
+
+  /** The low half of a symbol's native address, as data. */
+  symbolAddress(symbol: string): void {
+    this.reference('absolute', symbol, 0);
   }
 
   private here(): { fragment: number; at: number } {
@@ -143,7 +148,7 @@ export class Encoder<T = never> {
       offset: starts[fragment]! + at,
       kind,
       symbol: label === undefined ? symbol : self,
-      addend: label === undefined ? addend : starts[placed(label)]!,
+      addend: label === undefined ? addend : addend + starts[placed(label)]!,
     }));
     const marks = this.noted.map(({ fragment, at, what }) => ({ offset: starts[fragment]! + at, what }));
     return { bytes: Uint8Array.from(bytes), relocations, marks };

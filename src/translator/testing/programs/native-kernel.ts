@@ -255,11 +255,23 @@ function runProgram(): void {
   resumeFrame(userFrame);
 }
 
-export function nativeStart(bootParams: u64): void {
-  useSerialPort();
-  check('boot_params', load32(bootParams + 0x202) == 0x53726448);
+function run(): void {
   setDescriptors();
   trapTests();
   interruptFlagTests();
   runProgram();
+}
+
+/** By Linux's 64-bit boot protocol. */
+export function nativeStart(bootParams: u64): void {
+  useSerialPort();
+  check('a start', load32(bootParams + 0x202) == 0x53726448);
+  run();
+}
+
+/** By PVH: hvm_start_info begins with a number of its own. */
+export function pvhStart(startInfo: u64): void {
+  useSerialPort();
+  check('a start', load32(startInfo) == 0x336ec578);
+  run();
 }

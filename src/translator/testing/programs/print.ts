@@ -9,9 +9,10 @@ const line = memory.data(LINE_BYTES);
 let length: u32 = 0;
 let serial = false;
 
-/** From now on lines go to the serial port. */
+/** From now on lines go to the serial port. Firmware may have left half a line there. */
 export function useSerialPort(): void {
   serial = true;
+  endLine();
 }
 
 function character(byte: u32): void {
