@@ -79,7 +79,7 @@ if (options.write) for (const file of await writeReport(results)) say(`wrote ${f
 /** Measures what the options ask for. What cannot be measured is noted, and the rest goes on. */
 async function measure({ rounds, parts, peers, ...options }: Options): Promise<Results> {
   const notes: string[] = [];
-  const load = loadavg()[0]!;
+  const loadAtStart = loadavg()[0]!;
   const engines = ENGINES.filter((engine) => peers.includes(engine));
   const directory = await mkdtemp(join(tmpdir(), 'ringone-bench-'));
   try {
@@ -105,13 +105,13 @@ async function measure({ rounds, parts, peers, ...options }: Options): Promise<R
     return {
       date: new Date().toISOString().slice(0, 10),
       machine: `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} of its cores`,
-      load,
       rounds,
       memoryMib: MEMORY_MIB,
       ...sitting,
       tiny: await attempt('tiny', () => measureTinyGuest(engines, rounds, say)),
       paths: await attempt('paths', () => measurePaths(directory, engines, rounds, say)),
       memory: weighed.memory,
+      load: { start: loadAtStart, end: loadavg()[0]! },
       notes: [...new Set([...notes, ...sitting.notes, ...weighed.notes])],
     };
   } finally {

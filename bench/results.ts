@@ -26,8 +26,8 @@ export interface Results {
   /** ISO 8601, the day alone. */
   readonly date: string;
   readonly machine: string;
-  /** The load average before the first measurement: how busy others kept the machine. */
-  readonly load: number;
+  /** The load averages before the first measurement and after the last: how busy others kept the machine. */
+  readonly load: { readonly start: number; readonly end: number };
   readonly rounds: number;
   readonly memoryMib: number;
   readonly peers: PeerInfo[];
@@ -76,13 +76,22 @@ export function ratio(row: RowResult, ours: PeerName, theirs: PeerName): number 
   return a === undefined || b === undefined ? undefined : a / b;
 }
 
+/** The same of each one's fastest round: what others do to a machine only ever adds to a time. */
+export function fastestRatio(row: RowResult, ours: PeerName, theirs: PeerName): number | undefined {
+  const [a, b] = [row.samples[ours], row.samples[theirs]];
+  if (a === undefined || b === undefined) return undefined;
+  const fastest = (samples: readonly Sample[]) => Math.min(...samples.map(({ seconds }) => seconds));
+  return fastest(a) / fastest(b);
+}
+
 /** The geometric mean of the ratios over the headline rows; undefined unless both ran all of them. */
 export function headlineRatio(
   rows: readonly RowResult[],
   ours: PeerName,
   theirs: PeerName,
+  ratioOf: typeof ratio = ratio,
 ): number | undefined {
-  const ratios = rows.filter(({ headline }) => headline).map((row) => ratio(row, ours, theirs));
+  const ratios = rows.filter(({ headline }) => headline).map((row) => ratioOf(row, ours, theirs));
   const known = ratios.filter((value) => value !== undefined);
   return known.length > 0 && known.length === ratios.length ? geometricMean(known) : undefined;
 }

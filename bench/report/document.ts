@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { Results } from '../results.ts';
 import { timesChart } from './chart.ts';
-import { oursOf, rateTable, timesTable, valuesTable, worstSpread } from './table.ts';
+import { oursOf, rateTable, timesTable, unsteadyFigures, valuesTable } from './table.ts';
 
 const DOCS = new URL('../../docs/', import.meta.url);
 const CHART = 'benchmarks.svg';
@@ -21,15 +21,14 @@ export function reportText(results: Results): string {
 /** The page as Markdown. */
 export function reportPage(results: Results): string {
   const { date, machine, load, rounds } = results;
-  const spread = worstSpread(results);
   const turns = rounds === 1 ? 'One round' : `Medians of ${rounds} rounds in which all took turns`;
-  const differ = spread === undefined ? '' : `; the rounds of one figure differ by up to ${spread}`;
   const paragraphs = [
     '# Benchmarks',
     '`npm run bench -- --write` wrote this page; `npm run bench -- --help` tells how to measure less, or other things.',
     [
-      `Measured on ${date}: ${machine}, with a load average of ${load.toFixed(1)} at the start.`,
-      `${turns}${differ}.`,
+      `Measured on ${date}: ${machine}, with a load average of ${load.start.toFixed(1)} at the start and`,
+      `${load.end.toFixed(1)} at the end.`,
+      `${turns}.`,
       'Such machines are shared and noisy: trust the ratios of one sitting more than its seconds.',
     ].join(' '),
     ...(results.rows.length > 0 ? [`![The times as a chart](${CHART})`] : []),
@@ -54,7 +53,8 @@ export async function writeReport(results: Results): Promise<string[]> {
 }
 
 function sections(results: Results): Section[] {
-  const { peers, memoryMib, notes } = results;
+  const { peers, memoryMib } = results;
+  const notes = [...results.notes, ...unsteadyFigures(results)];
   const ours = oursOf(peers);
   const all: Section[] = [
     {
@@ -65,7 +65,12 @@ function sections(results: Results): Section[] {
           "with an initramfs of Debian's static busybox. A process on the host watches the console for the words with",
           "which the guest's script begins and ends a row, so one clock measures all.",
         ].join(' '),
-        ours && `Ratios are of medians; below one, ${ours.title} is the faster.`,
+        ours &&
+          [
+            `Ratios are of medians; below one, ${ours.title} is the faster.`,
+            'Rounds of a figure marked ± lie more than a quarter apart either way, most likely because something else had the machine: do',
+            'not lean on its ratio. The last line leaves out most of that, for others only ever add to a time.',
+          ].join(' '),
         peers.length > 0 ? timesTable(results) : undefined,
         peers.map(({ title, description }) => `- **${title}**: ${description}.`).join('\n'),
       ],

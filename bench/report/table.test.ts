@@ -5,7 +5,7 @@ import { addFigure, differingAnswers, type Figure, headlineRatio, type Results, 
 import type { Sample } from '../stopwatch.ts';
 import { timesChart, wrap } from './chart.ts';
 import { reportPage, reportText } from './document.ts';
-import { markdownTable, rateTable, significant, timesTable, valuesTable, worstSpread } from './table.ts';
+import { markdownTable, rateTable, significant, timesTable, unsteadyFigures, valuesTable } from './table.ts';
 
 function samples(seconds: number[], more: Partial<Sample> = {}): Sample[] {
   return seconds.map((value) => ({ seconds: value, answer: 'x', ...more }));
@@ -18,7 +18,7 @@ function row(name: string, headline: boolean, times: Partial<Record<PeerName, Sa
 const RESULTS: Results = {
   date: '2026-01-02',
   machine: 'a processor <of some kind> & more',
-  load: 2.51,
+  load: { start: 2.51, end: 1.2 },
   rounds: 3,
   memoryMib: 512,
   peers: [
@@ -68,7 +68,7 @@ test('there is no mean where a headline row is missing', () => {
 test('the table of times has medians, ratios and the mean, and a dash for what was not run', () => {
   const lines = timesTable(RESULTS).split('\n');
   assert.match(lines[0]!, /ringone, auto \| +v86 \| +native \| auto \/ v86 \|$/);
-  assert.match(lines[2]!, /\*\*the row a\*\* +\| +2\.00 s \| +8\.00 s \| +0\.010 s \| +0\.250 \|$/);
+  assert.match(lines[2]!, /\*\*the row a\*\* +\| +2\.00 s ± \| +8\.00 s \| +0\.010 s \| +0\.250 \|$/);
   assert.match(lines[4]!, /^\| the row c +\| +5\.00 s \| +– \| +– \| +– \|$/);
   assert.match(lines[5]!, /geometric mean.* 0\.500 \|$/);
 });
@@ -86,6 +86,11 @@ test('figures by peer have a column for each peer that has one, with the median'
   assert.equal(valuesTable([], RESULTS.peers), undefined);
 });
 
+test('a figure by peer is marked in the same way', () => {
+  const figure = { what: 'a', unit: 'ns', values: { auto: [100, 101, 300] } };
+  assert.match(valuesTable([figure], [])!, /101 ns ± \|$/);
+});
+
 test('values of one name are gathered in one figure', () => {
   const figures: Figure[] = [];
   for (const value of [1, 2]) addFigure(figures, 'auto', { what: 'a', unit: 's', value });
@@ -93,8 +98,14 @@ test('values of one name are gathered in one figure', () => {
   assert.deepEqual(figures, [{ what: 'a', unit: 's', values: { auto: [1, 2], interpreter: [3] } }]);
 });
 
-test('the worst disagreement between rounds is named', () => {
-  assert.equal(worstSpread(RESULTS), '±50 % (a, ringone, auto)');
+test('a figure whose rounds lie far apart is marked, and listed with its range', () => {
+  assert.match(timesTable(RESULTS), /the row a\*\* +\| +2\.00 s ± \| +8\.00 s \|/);
+  assert.deepEqual(unsteadyFigures(RESULTS), ['ringone, auto, unsteady: a 1.00 to 3.00 s']);
+});
+
+test('the mean of the fastest rounds stands beside that of the medians', () => {
+  // 1/8 and 4/4
+  assert.match(timesTable(RESULTS), /fastest round\* +\| +\| +\| +\| +0\.354 \|$/);
 });
 
 test('a row on which machines disagree is reported with what each said', () => {
@@ -121,7 +132,7 @@ test('the page names machine, date, rounds and every peer', () => {
   const page = reportPage(RESULTS);
   assert.match(page, /Measured on 2026-01-02: a processor/);
   assert.match(page, /Medians of 3 rounds/);
-  assert.match(page, /load average of 2\.5 at the start/);
+  assert.match(page, /load average of 2\.5 at the start and 1\.2 at the end\./);
   for (const { title, description } of RESULTS.peers)
     assert.ok(page.includes(`**${title}**: ${description}.`));
 });

@@ -2,11 +2,18 @@
 
 import { PEER_NAMES, type PeerName } from '../peers/peer.ts';
 import type { Figure, PeerInfo, Results, RowResult } from '../results.ts';
-import { headlineRatio, medianOf, medianSeconds, ratio } from '../results.ts';
+import { fastestRatio, headlineRatio, medianOf, medianSeconds, ratio } from '../results.ts';
 import { BOOT } from '../rows.ts';
 import { median, spread } from '../statistics.ts';
 
 const NOTHING = '–';
+/** Rounds that differ by more than this share, either way, are no measurement of the peer alone. */
+const STEADY_SHARE = 0.25;
+const UNSTEADY = ' ±';
+const MEANS = [
+  ['*geometric mean of the rows in bold*', ratio],
+  ["*the same of each one's fastest round*", fastestRatio],
+] as const;
 
 /** A Markdown table; the first column is text, the others are figures and stand to the right. */
 export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -28,14 +35,14 @@ export function timesTable({ peers, rows }: Results): string {
   ];
   const body = rows.map((row) => [
     row.headline ? `**${row.title}**` : row.title,
-    ...peers.map(({ name }) => seconds(medianSeconds(row, name))),
+    ...peers.map(
+      ({ name }) => `${seconds(medianSeconds(row, name))}${isUnsteady(row, name) ? UNSTEADY : ''}`,
+    ),
     ...others.map(({ name }) => times(ratio(row, ours!.name, name))),
   ]);
-  if (others.length > 0) {
-    const means = others.map(({ name }) => times(headlineRatio(rows, ours!.name, name)));
-    if (means.some((mean) => mean !== NOTHING)) {
-      body.push(['*geometric mean of the rows in bold*', ...peers.map(() => ''), ...means]);
-    }
+  for (const [title, ratioOf] of MEANS) {
+    const means = others.map(({ name }) => times(headlineRatio(rows, ours!.name, name, ratioOf)));
+    if (means.some((mean) => mean !== NOTHING)) body.push([title, ...peers.map(() => ''), ...means]);
   }
   return markdownTable(head, body);
 }
@@ -56,7 +63,9 @@ export function valuesTable(figures: readonly Figure[], peers: readonly PeerInfo
   const shown = PEER_NAMES.filter((peer) => figures.some(({ values }) => values[peer] !== undefined));
   if (shown.length === 0) return undefined;
   const cell = (values: number[] | undefined, unit: string) =>
-    values === undefined ? NOTHING : `${significant(median(values))} ${unit}`;
+    values === undefined
+      ? NOTHING
+      : `${significant(median(values))} ${unit}${isApart(values) ? UNSTEADY : ''}`;
   const body = figures.map(({ what, unit, values }) => [
     what,
     ...shown.map((peer) => cell(values[peer], unit)),
@@ -65,16 +74,25 @@ export function valuesTable(figures: readonly Figure[], peers: readonly PeerInfo
   return markdownTable(['', ...shown.map(titleOf)], body);
 }
 
-/** The greatest disagreement between rounds, as a share, and where it was. */
-export function worstSpread({ peers, rows }: Results): string | undefined {
-  const all = rows.flatMap((row) =>
-    peers.flatMap((peer) => {
-      const values = (row.samples[peer.name] ?? []).map((sample) => sample.seconds);
-      return values.length < 2 ? [] : [{ share: spread(values), row: row.name, peer: peer.title }];
-    }),
-  );
-  const [worst] = all.sort((a, b) => b.share - a.share);
-  return worst && `±${Math.round(worst.share * 100)} % (${worst.row}, ${worst.peer})`;
+/** The figures marked ± in the table of times, each with its fastest and its slowest round. */
+export function unsteadyFigures({ peers, rows }: Results): string[] {
+  return peers.flatMap(({ name, title }) => {
+    const ranges = rows
+      .filter((row) => isUnsteady(row, name))
+      .map((row) => {
+        const values = row.samples[name]!.map((sample) => sample.seconds);
+        return `${row.name} ${significant(Math.min(...values))} to ${significant(Math.max(...values))} s`;
+      });
+    return ranges.length === 0 ? [] : [`${title}, unsteady: ${ranges.join(', ')}`];
+  });
+}
+
+function isUnsteady(row: RowResult, peer: PeerName): boolean {
+  return isApart((row.samples[peer] ?? []).map(({ seconds }) => seconds));
+}
+
+function isApart(values: readonly number[]): boolean {
+  return values.length > 1 && spread(values) > STEADY_SHARE;
 }
 
 /** The peer that stands for us: the engine that people get. */
