@@ -1,5 +1,5 @@
 /**
- * What the bare machine's processor and board do, experiment by experiment (`testing/experiments.ts`): the transcripts were
+ * What the bare machine's processor and board do, experiment by experiment (`testing/experiments/`): the transcripts were
  * read against the manuals, hold for both ways to execute code, and agree with QEMU's where QEMU is installed.
  */
 import assert from 'node:assert/strict';
@@ -15,7 +15,7 @@ import { Engine } from '../machine/x86/engine.ts';
 import { loadNativeImage } from '../toolstack/images/index.ts';
 import { launchNative } from '../toolstack/launch-native.ts';
 import { eventLoop } from '../toolstack/surroundings.ts';
-import { GROUPS } from './testing/experiments.ts';
+import { GROUPS } from './testing/experiments/index.ts';
 import { makeKernelImage } from './testing/image.ts';
 import { assembleProgram } from './testing/program.ts';
 import { runMachine } from './testing/run.ts';
