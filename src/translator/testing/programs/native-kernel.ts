@@ -114,13 +114,15 @@ export function handleTrap(frame: usize): void {
 /** The user's system calls: 1 prints a line from its memory, 2 adds, 3 ends. */
 export function handleSystemCall(frame: usize): void {
   const registers = changetype<TrapFrame>(frame);
-  const good = registers.vector == VECTOR_SYSTEM_CALL && registers.cs == USER_CODE && registers.ss == USER_DATA;
+  const good =
+    registers.vector == VECTOR_SYSTEM_CALL && registers.cs == USER_CODE && registers.ss == USER_DATA;
   if (!good) check('a system call', false);
   if (registers.rax == 1) {
     for (let i: u64 = 0; i < registers.rsi; i++) outbCharacter(load8(registers.rdi + i));
     registers.rax = registers.rsi;
   } else if (registers.rax == 2) {
-    registers.rax = registers.rdi + registers.rsi + registers.rdx + registers.r10 + registers.r8 + registers.r9;
+    registers.rax =
+      registers.rdi + registers.rsi + registers.rdx + registers.r10 + registers.r8 + registers.r9;
   } else {
     check('the program is done', registers.rax == 3 && registers.rdi == 7);
     text('done after ');
@@ -147,7 +149,10 @@ function setDescriptors(): void {
   store<u64>(gdt + (USER_DATA & ~3), 0x00cff3000000ffff);
   store<u64>(gdt + (USER_CODE & ~3), 0x00affb000000ffff);
   const base = native(tss);
-  store<u64>(gdt + TASK, 103 | ((base & 0xffffff) << 16) | (<u64>0x89 << 40) | ((base >> 24 & 0xff) << 56));
+  store<u64>(
+    gdt + TASK,
+    103 | ((base & 0xffffff) << 16) | ((<u64>0x89) << 40) | (((base >> 24) & 0xff) << 56),
+  );
   store<u64>(gdt + TASK + 8, base >> 32);
   store<u64>(tss + 4, native(interruptStack + 4096)); // RSP0
   store<u16>(descriptor, 63);
@@ -168,7 +173,7 @@ function setGate(vector: u32): void {
   const entry = interruptEntries() + vector * ENTRY_STUB_BYTES;
   const gate = idt + 16 * vector;
   const type: u64 = vector == 3 || vector == 0x80 ? 0xee : 0x8e;
-  store<u64>(gate, (entry & 0xffff) | (KERNEL_CODE << 16) | (type << 40) | ((entry >> 16 & 0xffff) << 48));
+  store<u64>(gate, (entry & 0xffff) | (KERNEL_CODE << 16) | (type << 40) | (((entry >> 16) & 0xffff) << 48));
   store<u64>(gate + 8, entry >> 32);
 }
 
@@ -177,10 +182,16 @@ function trapTests(): void {
   check('#UD comes and goes', traps == 1 && lastVector == 6 && lastError == 0);
   breakpoint();
   check('#BP comes and goes', traps == 2 && lastVector == 3 && lastCs == KERNEL_CODE);
-  check('a load that faults', probeLoad64(0x123456789000, scratch) == 1 && traps == 3 && lastVector == 14 && lastError == 0);
+  check(
+    'a load that faults',
+    probeLoad64(0x123456789000, scratch) == 1 && traps == 3 && lastVector == 14 && lastError == 0,
+  );
   check('CR2', readCr2() == 0x123456789000);
   // Not canonical: #GP, or #SS, with an error code of its own.
-  check('an address that is none', probeLoad64(0x8000000000000000, scratch) == 1 && traps == 4 && lastVector == 13);
+  check(
+    'an address that is none',
+    probeLoad64(0x8000000000000000, scratch) == 1 && traps == 4 && lastVector == 13,
+  );
   int80();
   check('a software interrupt', traps == 5 && lastVector == 0x80);
 }
@@ -240,7 +251,7 @@ function runProgram(): void {
   const entry = loadProgram(changetype<EmbeddedFile>(filesStart()));
   check('the program is linked where it should be', entry >= USER_IMAGE && entry < USER_STACK);
   wrmsr(MSR_EFER, rdmsr(MSR_EFER) | 1);
-  wrmsr(MSR_STAR, (<u64>KERNEL_CODE << 32) | (<u64>(USER_DATA - 8) << 48));
+  wrmsr(MSR_STAR, ((<u64>KERNEL_CODE) << 32) | ((<u64>(USER_DATA - 8)) << 48));
   wrmsr(MSR_LSTAR, systemCallEntry());
   wrmsr(MSR_SFMASK, FLAG_INTERRUPT);
   store<u64>(kernelStackTop(), native(kernelStack + 4096));

@@ -2,7 +2,15 @@
 
 @external("machine", "systemCall2") declare function systemCall2(number: u32, a: u64, b: u64): u64;
 @external("machine", "systemCall6")
-declare function systemCall6(number: u32, a: u64, b: u64, c: u64, d: u64, e: u64, f: u64): u64;
+declare function systemCall6(
+  number: u32,
+  a: u64,
+  b: u64,
+  c: u64,
+  d: u64,
+  e: u64,
+  f: u64,
+): u64;
 @external("machine", "systemCall1") declare function systemCall1(number: u32, a: u64): u64;
 
 const line = memory.data(64);

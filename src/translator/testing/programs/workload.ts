@@ -44,7 +44,10 @@ function sha256Block(block: usize): void {
     const y = load<u32>(schedule + 4 * (i - 2));
     const s0 = rotr(x, 7) ^ rotr(x, 18) ^ (x >> 3);
     const s1 = rotr(y, 17) ^ rotr(y, 19) ^ (y >> 10);
-    store<u32>(schedule + 4 * i, load<u32>(schedule + 4 * (i - 16)) + s0 + load<u32>(schedule + 4 * (i - 7)) + s1);
+    store<u32>(
+      schedule + 4 * i,
+      load<u32>(schedule + 4 * (i - 16)) + s0 + load<u32>(schedule + 4 * (i - 7)) + s1,
+    );
   }
   let a = load<u32>(state);
   let b = load<u32>(state, 4);

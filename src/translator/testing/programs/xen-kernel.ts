@@ -152,25 +152,49 @@ function trapTests(): void {
   check('its error code', (lastError & ~4) == 0);
   check('a store that faults', probeStore64(NOWHERE, 1) == 1 && traps == 4 && (lastError & ~4) == 2);
   store<u64>(scratch, 0x1122334455667788);
-  check('a load that does not', probeLoad64(native(scratch), scratch + 8) == 0 && load<u64>(scratch + 8) == 0x1122334455667788);
-  check('and a short one', probeLoad32(native(scratch + 4), scratch + 8) == 0 && load<u32>(scratch + 8) == 0x11223344);
+  check(
+    'a load that does not',
+    probeLoad64(native(scratch), scratch + 8) == 0 && load<u64>(scratch + 8) == 0x1122334455667788,
+  );
+  check(
+    'and a short one',
+    probeLoad32(native(scratch + 4), scratch + 8) == 0 && load<u32>(scratch + 8) == 0x11223344,
+  );
   check('a copy that faults at once', probeCopy(NOWHERE, native(scratch), 100) == 100);
-  check('a copy that does not', probeCopy(native(scratch + 64), native(scratch), 8) == 0 && load<u64>(scratch + 64) == load<u64>(scratch));
+  check(
+    'a copy that does not',
+    probeCopy(native(scratch + 64), native(scratch), 8) == 0 && load<u64>(scratch + 64) == load<u64>(scratch),
+  );
 }
 
 function memoryTests(): void {
   const at = native(scratch);
   store64(at, 7);
-  check('compare and exchange', compareExchange64(at, 7, 9) == 7 && load64(at) == 9 && compareExchange64(at, 7, 1) == 9 && load64(at) == 9);
+  check(
+    'compare and exchange',
+    compareExchange64(at, 7, 9) == 7 &&
+      load64(at) == 9 &&
+      compareExchange64(at, 7, 1) == 9 &&
+      load64(at) == 9,
+  );
   check('exchange', exchange64(at, u64.MAX_VALUE) == 9 && load64(at) == u64.MAX_VALUE);
   lockAnd8(at, 0xf0);
   lockOr8(at + 1, 1);
   check('locked bytes', load32(at) == 0xfffffff0);
-  check('locked bits', lockClearBit(at, 36) == 1 && lockClearBit(at, 36) == 0 && lockSetBit(at, 36) == 0 && load64(at) == 0xfffffffffffffff0);
+  check(
+    'locked bits',
+    lockClearBit(at, 36) == 1 &&
+      lockClearBit(at, 36) == 0 &&
+      lockSetBit(at, 36) == 0 &&
+      load64(at) == 0xfffffffffffffff0,
+  );
   fill(at, 0x5a, 64);
   copy(at + 128, at + 1, 32);
   check('fill and copy', load<u64>(scratch + 152) == 0x5a5a5a5a5a5a5a5a);
-  check('wide arithmetic', multiplyHigh(u64.MAX_VALUE, 16) == 15 && divideWide(1, 0, 16) == 0x1000000000000000);
+  check(
+    'wide arithmetic',
+    multiplyHigh(u64.MAX_VALUE, 16) == 15 && divideWide(1, 0, 16) == 0x1000000000000000,
+  );
 }
 
 function identification(): void {
@@ -212,7 +236,10 @@ function operationTests(): void {
   check('patched operations', thrice(100, 1) == 301);
   const indirect = triple.index;
   check('a call through the table', call_indirect<u64>(indirect, <u64>7, <u32>1) == 22);
-  check('addresses of functions', functionAddress(indirect) >= native(textStart()) && functionAddress(indirect) < native(textEnd()));
+  check(
+    'addresses of functions',
+    functionAddress(indirect) >= native(textStart()) && functionAddress(indirect) < native(textEnd()),
+  );
 }
 
 function otherTask(value: usize): void {
@@ -246,12 +273,24 @@ function eventTests(startInfo: usize): void {
 }
 
 function imageTests(): void {
-  check('the image', imageStart() == dataStart() && dataEnd() <= textStart() && textEnd() < bootStackTop() && bootStackTop() <= imageEnd());
+  check(
+    'the image',
+    imageStart() == dataStart() &&
+      dataEnd() <= textStart() &&
+      textEnd() < bootStackTop() &&
+      bootStackTop() <= imageEnd(),
+  );
   let files: u32 = 0;
   for (let at = filesStart(); at < filesEnd(); at += offsetof<EmbeddedFile>()) {
     const file = changetype<EmbeddedFile>(at);
     files++;
-    check('a file', file.nameBytes == 5 && load<u8>(file.name) == 0x68 && file.dataBytes == 3 && load<u8>(file.data + 2) == 9);
+    check(
+      'a file',
+      file.nameBytes == 5 &&
+        load<u8>(file.name) == 0x68 &&
+        file.dataBytes == 3 &&
+        load<u8>(file.data + 2) == 9,
+    );
   }
   check('all files', files == 1);
 }
@@ -290,7 +329,10 @@ function onOtherStack(value: usize): void {
 }
 
 export function xenStart(startInfo: usize): void {
-  check('start_info', (load<u64>(startInfo) & 0xffffff) == 0x6e6578 && load<u64>(startInfo + START_INFO_PAGES) > 0);
+  check(
+    'start_info',
+    (load<u64>(startInfo) & 0xffffff) == 0x6e6578 && load<u64>(startInfo + START_INFO_PAGES) > 0,
+  );
   trapTable();
   trapTests();
   memoryTests();
