@@ -1,10 +1,9 @@
 /**
- * Under the virtual clock a run is a function of its inputs. Two runs of the same guest, with slices of different lengths
- * between which the host does its own work, must agree in every byte of the consoles, in every count, in the registers at
+ * Under the virtual clock a run is a function of its inputs. Two runs of the same guest, on different engines, with slices of
+ * different lengths between which the host does its own work, must agree in every byte of the consoles, in every count, in the registers at
  * the end, and in all the memory that the guest leaves behind.
  */
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { VirtualClock } from '../../src/hypervisor/clock.ts';
@@ -12,7 +11,8 @@ import { Host } from '../../src/hypervisor/host.ts';
 import { Timer } from '../../src/hypervisor/timers.ts';
 import { buildBusyboxInitramfs, buildTinyGuest } from '../../src/index.ts';
 import { MachineMemory, PAGE_SIZE } from '../../src/machine/memory.ts';
-import { Engine } from '../../src/machine/x86/engine.ts';
+import { hashFrames } from '../../src/machine/memory-hash.ts';
+import { Engine, type EngineKind } from '../../src/machine/x86/engine.ts';
 import { loadKernelImage } from '../../src/toolstack/images/index.ts';
 import { launch } from '../../src/toolstack/launch.ts';
 import { eventLoop } from '../../src/toolstack/surroundings.ts';
@@ -28,13 +28,15 @@ interface Inputs {
   readonly memoryMib: number;
   /** What is typed, each text at its instant: nanoseconds since the host's start. */
   readonly typed: readonly { readonly ns: number; readonly text: string }[];
+  /** When to look, if not at the end; nanoseconds since the host's start. */
+  readonly untilNs?: number;
 }
 
 /** Everything of a run that can be seen from outside. */
-async function observe(inputs: Inputs, sliceInstructions: number) {
+async function observe(inputs: Inputs, kind: EngineKind, sliceInstructions: number) {
   const frames = (inputs.memoryMib * 1024 * 1024) / PAGE_SIZE;
   const memory = new MachineMemory({ frames: frames + 4096 });
-  const processor = await Engine.create(memory);
+  const processor = await Engine.create(memory, { kind });
   const clock = new VirtualClock();
   const host = new Host({ memory, processor, clock, surroundings: eventLoop, sliceInstructions });
   let output = '';
@@ -55,6 +57,7 @@ async function observe(inputs: Inputs, sliceInstructions: number) {
   for (const { ns, text } of inputs.typed) {
     host.timers.set(new Timer(() => console.write(new TextEncoder().encode(text))), ns);
   }
+  if (inputs.untilNs !== undefined) host.timers.set(new Timer(() => host.stop()), inputs.untilNs);
   await host.run();
   const exits: Record<string, number> = { ...host.stats.exits.toRecord() };
   // How often a slice ends is the one thing that its length decides.
@@ -62,14 +65,12 @@ async function observe(inputs: Inputs, sliceInstructions: number) {
   return {
     output,
     emergency,
-    exit: await domain.exited,
+    exit: inputs.untilNs === undefined ? await domain.exited : undefined,
     instructions: host.stats.instructions,
     hypercalls: host.stats.hypercalls(),
     exits,
     endedAtNs: clock.nowNs(),
-    memory: createHash('sha256')
-      .update(memory.u8.subarray(memory.framesBase, memory.framesBase + memory.frames * PAGE_SIZE))
-      .digest('hex'),
+    memory: hashFrames(memory),
   };
 }
 
@@ -93,7 +94,7 @@ echo c > /proc/sysrq-trigger
 const debian = await guest('debian:cloud');
 
 describe('the virtual clock', () => {
-  it('makes runs of the tiny guest alike, whatever the slice', async () => {
+  it('makes runs of the tiny guest alike, whatever the engine and the slice', async () => {
     const inputs: Inputs = {
       kernel: buildTinyGuest(),
       commandLine: 'some arguments',
@@ -105,14 +106,18 @@ describe('the virtual clock', () => {
         { ns: 70_000_000_000, text: 'crash\r' },
       ],
     };
-    const first = await observe(inputs, 100_000);
-    assert.equal(first.exit.reason, 'crash');
+    const first = await observe(inputs, 'interpreter', 100_000);
+    assert.equal(first.exit?.reason, 'crash');
     assert.match(first.output, /some arguments[\s\S]*32 MiB/);
     assert.ok(first.endedAtNs > 70e9);
-    for (const slice of [100_000, 997, 1]) assert.deepEqual(await observe(inputs, slice), first);
+    for (const kind of ['interpreter', 'compiler', 'auto'] as const) {
+      for (const slice of [100_000, 997, 1]) assert.deepEqual(await observe(inputs, kind, slice), first);
+    }
   });
 
-  it('makes runs of Linux alike, whatever the slice', { skip: debian.skip }, async () => {
+  it('makes runs of Linux alike, interpreted or compiled, whatever the slice', {
+    skip: debian.skip,
+  }, async () => {
     const { kernel, busybox } = debian.files!;
     const inputs: Inputs = {
       kernel: await readFile(kernel),
@@ -127,9 +132,29 @@ describe('the virtual clock', () => {
         { ns: 20_000_000_000, text: 'late\r' },
       ],
     };
-    const [first, second] = await Promise.all([observe(inputs, 100_000), observe(inputs, 31_337)]);
-    assert.equal(first.exit.reason, 'crash');
+    const [first, second] = await Promise.all([
+      observe(inputs, 'auto', 100_000),
+      observe(inputs, 'interpreter', 31_337),
+    ]);
+    assert.equal(first.exit?.reason, 'crash');
     assert.match(first.output, /typed: early\n[\s\S]*typed: late\n[\s\S]*sysrq triggered crash/);
     assert.deepEqual(second, first);
+  });
+
+  // All of Linux compiled at its first entry would take minutes.
+  it('makes the beginning of Linux alike where all code is compiled at once', {
+    skip: debian.skip,
+  }, async () => {
+    const inputs: Inputs = {
+      kernel: await readFile(debian.files!.kernel),
+      commandLine: 'console=hvc0',
+      memoryMib: 128,
+      typed: [],
+      untilNs: 1_420_000_000,
+    };
+    const first = await observe(inputs, 'compiler', 100_000);
+    assert.ok(first.instructions >= 1_420_000_000);
+    // The host stops at the end of a slice.
+    assert.deepEqual(await observe(inputs, 'auto', 100_000), first);
   });
 });
