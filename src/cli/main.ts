@@ -8,6 +8,7 @@ import { Host } from '../index.ts';
 import { ExitStatus, userMessage } from './errors.ts';
 import { makeInitramfs } from './initramfs.ts';
 import { tuneJavaScriptEngine } from './javascript-engine.ts';
+import { type P2mOptions, p2m } from './p2m.ts';
 import { guestNames, pullCommand } from './pull.ts';
 import { type RunOptions, type RunSurroundings, run } from './run.ts';
 import { start } from './start.ts';
@@ -78,6 +79,16 @@ function program(finish: (status: number) => void): Command {
       const words = image === undefined ? overrides : [image, ...overrides];
       finish(await run(words, options, surroundings));
     });
+
+  ringone
+    .command('p2m')
+    .description("boot a guest, let it run for a while, and draw its kernel's P2M tree")
+    .argument('<IMAGE|CONFIG>', 'as for run')
+    .argument('[key=value...]', 'as for run')
+    .option('--after <SECONDS>', 'how long it runs; 5 if not told, or until it ends')
+    .action(async (image: string, overrides: string[], options: P2mOptions) =>
+      finish(await p2m([image, ...overrides], options, surroundings)),
+    );
 
   ringone
     .command('pull')

@@ -71,6 +71,9 @@ class FakeDomain implements Domain {
     this.input.close();
     this.settle(exit);
   }
+  p2m(): string[] {
+    return [];
+  }
   inspect(place: string): string[] {
     return [`${place}: a report`, this.destroyed ? 'too late' : 'in time'];
   }

@@ -352,7 +352,15 @@ function statusOf({ reason }: DomainExit): number {
   return reason === 'poweroff' || reason === 'reboot' ? ExitStatus.ok : ExitStatus.crashed;
 }
 
-function domainOptions({ abi, config, kernel, kernelName, ramdisk, ramdiskName }: GuestOfAbi): DomainOptions {
+/** What the library is asked for. */
+export function domainOptions({
+  abi,
+  config,
+  kernel,
+  kernelName,
+  ramdisk,
+  ramdiskName,
+}: GuestOfAbi): DomainOptions {
   const { name, uuid, commandLine, memoryMib, maxMemoryMib } = config;
   return { abi, kernel, kernelName, ramdisk, ramdiskName, name, uuid, commandLine, memoryMib, maxMemoryMib };
 }
@@ -369,7 +377,8 @@ function alternatives(choices: readonly string[]): string {
   return choices.length < 2 ? last : `${choices.slice(0, -1).join(', ')} or ${last}`;
 }
 
-function positive(option: string, value: string): number {
+/** A number of seconds as an option gives it. */
+export function positive(option: string, value: string): number {
   const number = Number(value);
   // setTimeout counts milliseconds in 31 bits.
   if (Number.isFinite(number) && number > 0 && number < 2147483) return number;

@@ -120,6 +120,8 @@ export interface Domain {
    * `inspects`.
    */
   inspect(place: string, disassemble?: Disassembler): string[];
+  /** The kernel's P2M tree as it tells its toolstack of it, drawn as lines of text; a single one if it tells nothing. */
+  p2m(): string[];
   /** Nested: as many `unpause` calls let it run again. */
   pause(): void;
   unpause(): void;

@@ -35,6 +35,7 @@ import {
 import { inspectDomain } from './inspect.ts';
 import { type Launched, launch } from './launch.ts';
 import { launchNative } from './launch-native.ts';
+import { drawP2mOf } from './p2m.ts';
 import { formatProfile, type KnownImage, type Profiler, profilerOf } from './profile/index.ts';
 import { eventLoop } from './surroundings.ts';
 import { textTrace } from './trace-text.ts';
@@ -255,6 +256,10 @@ class Guest implements Domain {
 
   inspect(place: string, disassemble?: Disassembler): string[] {
     return inspectDomain(this.launched.domain, this.inspector, this.symbols, place, disassemble);
+  }
+
+  p2m(): string[] {
+    return drawP2mOf(this.launched.domain, this.symbols);
   }
 
   pause(): void {
