@@ -108,8 +108,9 @@ export class CompilerTier {
   private turns = 0;
   /** The modules of each level. */
   private readonly levels: Resident[][][] = Array.from({ length: LAST_LEVEL + 1 }, () => []);
-  /** What begins at each record; stale where the record's page was decoded anew. */
+  /** What begins at each record, and which record a place's function begins at. */
   private readonly byRecord = new Map<HostAddress, Resident>();
+  private readonly recordOf: HostAddress[] = [];
   /** First place of the table that was never used, and those below it that are free again; entry 0 stays empty. */
   private top = 1;
   private readonly free: number[] = [];
@@ -134,6 +135,7 @@ export class CompilerTier {
     this.now = options.now;
     codeCache.onForget = (places, stale) => {
       this.stats[stale ? 'invalidated' : 'evicted'] += places.length;
+      for (const place of places) this.forget(place);
       this.release(places);
     };
   }
@@ -141,6 +143,16 @@ export class CompilerTier {
   /** Asks for the region that begins at an offset of a page. */
   request(page: CodePage, offset: number): void {
     this.enqueue(page, offset, false);
+  }
+
+  /** Functions that may be entered now. */
+  get resident(): number {
+    return this.byRecord.size;
+  }
+
+  private forget(place: number): void {
+    const record = this.recordOf[place]!;
+    if (this.byRecord.get(record)?.place === place) this.byRecord.delete(record);
   }
 
   /** Asks for the long form of the compiled function that begins at a record. */
@@ -248,6 +260,7 @@ export class CompilerTier {
       if (record !== 0 && this.lead(record, page.table + CODE_FUNCTIONS + offset * 2, place)) {
         page.functions.push(place);
         this.byRecord.set(record, resident);
+        this.recordOf[place] = record;
         return true;
       }
       this.stats.invalidated++;

@@ -158,3 +158,17 @@ test('a repeated move reads its element to the end before it writes, however it 
     assert.equal(m.used(DATA + PAGE_SIZE), 'A', `budget ${budget}`);
   }
 });
+
+test('what was compiled from code that is gone is not kept', async () => {
+  const m = await TestMachine.create('compiler', 2);
+  m.mapNew(CODE, PAGE_RW);
+  for (let i = 0; i < 200; i++) {
+    // A loop, each time further on: mov ecx, 9 · dec ecx · jnz
+    const at = CODE + ((i * 16) & 0xff0);
+    m.code(at, `b9 09 00 00 00 ff c9 75 fc ${'90 '.repeat(i % 7)} cc`);
+    m.run(at);
+  }
+  const { tier } = m.engine;
+  assert.ok(tier!.stats.functions >= 100);
+  assert.ok(tier!.resident <= 2, `${tier!.resident} functions`);
+});
