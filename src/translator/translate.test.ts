@@ -5,6 +5,7 @@ import { Code, Decoder, DecoderOptions, Mnemonic } from 'iced-x86';
 import { loadKernelImage } from '../toolstack/images/index.ts';
 import { buildXenKernel } from './testing/kernels.ts';
 import { randomModule } from './testing/random-module.ts';
+import { runInEngine } from './testing/run.ts';
 import {
   KERNEL_DATA_BASE,
   PROGRAM_DATA_BASE,
@@ -130,5 +131,23 @@ describe('translated code', () => {
       targets.filter((target) => !starts.has(target)),
       [],
     );
+  });
+});
+
+describe('a kernel that stops itself', () => {
+  it('is named by the function and the reason', async () => {
+    const kernel = translate(moduleOf([0x00]));
+    const { reason, report } = await runInEngine(kernel);
+    assert.equal(reason, 'crash');
+    const { symbols } = await loadKernelImage(kernel, 'kernel');
+    assert.deepEqual(symbols.nearest(report!.rip), { name: 'kernel/start: unreachable', offset: 0 });
+  });
+
+  it('names an index outside the table', async () => {
+    // call_indirect of type () → () at 5, where the module has no table entries
+    const kernel = translate(moduleOf([0x41, 5, 0x11, 0, 0]));
+    const { report } = await runInEngine(kernel);
+    const { symbols } = await loadKernelImage(kernel, 'kernel');
+    assert.equal(symbols.nearest(report!.rip)?.name, 'kernel/start: undefined table element');
   });
 });

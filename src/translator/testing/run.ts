@@ -7,7 +7,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { Host } from '../../index.ts';
+import { type DomainExit, Host } from '../../index.ts';
 
 /** False where programs can be run, else why not, as `node:test` takes it. */
 export const skipNative: string | false =
@@ -64,6 +64,8 @@ export interface KernelRun {
   readonly printed: string;
   /** Why it ended. */
   readonly reason: string;
+  /** Where it stood, if it crashed. */
+  readonly report: DomainExit['report'];
 }
 
 /** Boots a Xen kernel in this project's engine. */
@@ -72,9 +74,9 @@ export async function runInEngine(kernel: Uint8Array, memoryMib = 32): Promise<K
   const domain = await host.createDomain({ kernel, memoryMib, commandLine: '' });
   const words = collect(domain.emergencyConsole);
   const running = host.run();
-  const { reason } = await domain.exited;
+  const { reason, report } = await domain.exited;
   await running;
-  return { printed: await words, reason };
+  return { printed: await words, reason, report };
 }
 
 async function collect(stream: ReadableStream<Uint8Array>): Promise<string> {
