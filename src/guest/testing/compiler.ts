@@ -18,7 +18,7 @@ const COMMON_FLAGS = ['--runtime', 'stub', '--debug', '--exportTable', '--use', 
 export interface Compilation {
   /** Source files from the project's folder; what they export is the module's exports. */
   readonly entries: readonly string[];
-  /** The machine word, WORD_BITS in sources. */
+  /** The machine word, WORD_BITS in sources; Word is the integer type of that size. */
   readonly wordBits: 32 | 64;
   /** KERNEL_BASE in sources. */
   readonly kernelBase: number;
@@ -35,7 +35,7 @@ export async function compileSources(compilation: Compilation): Promise<Uint8Arr
   const words = [
     ...entries,
     ...COMMON_FLAGS,
-    ...['--use', `WORD_BITS=${wordBits}`, '--use', `KERNEL_BASE=${kernelBase}`],
+    ...['--use', `WORD_BITS=${wordBits}`, '--use', `Word=u${wordBits}`, '--use', `KERNEL_BASE=${kernelBase}`],
     ...['--memoryBase', String(dataBase), '--initialMemory', String(memoryBytes / 65536)],
     ...flags,
   ];
