@@ -58,6 +58,17 @@ describe('the translator refuses, and says in whose code it is', () => {
     );
   });
 
+  it('floating point in a local or a signature', () => {
+    const module = moduleOf([]);
+    const body = module.findIndex((byte, i) => byte === 10 && module[i + 1] === 4 && module[i + 2] === 1);
+    const local = [10, 6, 1, 4, 1, 1, 0x7c, 0x0b];
+    const withLocal = Uint8Array.from([...module.slice(0, body), ...local, ...module.slice(body + 6)]);
+    refuses(withLocal, /kernel\/start: expected integers only, found f64$/);
+    const signature = Uint8Array.from(module);
+    signature[MAGIC.length + TYPES.length - 2] = 0x7d;
+    refuses(signature, /kernel\/start: expected integers only, found f32$/);
+  });
+
   it('a function of the machine that nobody knows', () => {
     const imported = [...text('machine'), ...text('teleport'), 0, 0];
     refuses(moduleOf([0x10, 0], imported), /^kernel\/start: .*found machine\.teleport$/);

@@ -1,8 +1,8 @@
 /**
  * Decodes a WebAssembly module into plain data (core specification, 5.5): what a kernel may be made of, and no more.
  *
- * Integers only. A float anywhere in a signature, a local or a global is refused here; a float instruction is refused by
- * the builder of the intermediate form. One memory and one table at most, as the MVP has it. Function bodies stay bytes.
+ * Integers only. A float in a global, or in the signature or a local of a function, is refused here; a float instruction is
+ * refused by the builder of the intermediate form. One memory and one table at most, as the MVP has it. Function bodies stay bytes.
  */
 import { TranslationError } from '../error.ts';
 import { WasmReader } from './reader.ts';
@@ -108,6 +108,9 @@ class ModuleDecoder {
   private readonly data: DataSegment[] = [];
   private readonly names = new Map<number, string>();
   private readonly globalNames = new Map<number, string>();
+  /** Types, and functions by index, that are not made of integers alone: what else was found. */
+  private readonly oddTypes = new Map<number, string>();
+  private readonly oddFunctions = new Map<number, string>();
 
   constructor(bytes: Uint8Array) {
     this.reader = new WasmReader(bytes);
@@ -123,6 +126,7 @@ class ModuleDecoder {
       const section = new WasmReader(this.reader.take(this.reader.u32()));
       this.section(id, section);
     }
+    this.refuseFloats();
     const { types, imports, functions, table, globals, exports, start, data, names, globalNames } = this;
     return { types, imports, functions, table, globals, exports, start, data, names, globalNames };
   }
@@ -133,7 +137,7 @@ class ModuleDecoder {
         if (reader.name() === 'name') this.nameSection(reader);
         return;
       case Section.type:
-        this.types.push(...reader.list(() => functionType(reader)));
+        reader.list(() => this.functionType(reader));
         return;
       case Section.import:
         reader.list(() => this.importEntry(reader));
@@ -169,6 +173,38 @@ class ModuleDecoder {
         throw new TranslationError(
           `expected a section of WebAssembly 1.0 with bulk memory, found section ${id}`,
         );
+    }
+  }
+
+  private functionType(reader: WasmReader): void {
+    if (reader.byte() !== 0x60) throw new TranslationError('expected a function type');
+    const value = () => this.integerOr(reader, this.oddTypes, this.types.length);
+    const parameters = reader.list(value);
+    const results = reader.list(value);
+    if (results.length > 1) {
+      throw new TranslationError(`expected at most one result of a function, found ${results.length}`);
+    }
+    this.types.push({ parameters, results });
+  }
+
+  /** An integer type. Another is noted, to be refused when it is known whose it is. */
+  private integerOr(reader: WasmReader, odd: Map<number, string>, index: number): ValueType {
+    const code = reader.byte();
+    const type = VALUE_TYPES[code];
+    if (type === 'i32' || type === 'i64') return type;
+    odd.set(index, type ?? `type ${code}`);
+    return 'i32';
+  }
+
+  private refuseFloats(): void {
+    const imported = this.imports.map(({ module, name, type }) => ({ name: `${module}.${name}`, type }));
+    const defined = this.functions.map(({ type }, i) => {
+      const index = imported.length + i;
+      return { name: this.names.get(index) ?? `function ${index}`, type };
+    });
+    for (const [index, { name, type }] of [...imported, ...defined].entries()) {
+      const found = this.oddTypes.get(type) ?? this.oddFunctions.get(index);
+      if (found !== undefined) throw new TranslationError(`${name}: expected integers only, found ${found}`);
     }
   }
 
@@ -221,7 +257,10 @@ class ModuleDecoder {
   private functionBody(reader: WasmReader): void {
     const body = new WasmReader(reader.take(reader.u32()));
     const locals = body
-      .list(() => ({ count: body.u32(), type: valueType(body, 'a local') }))
+      .list(() => ({
+        count: body.u32(),
+        type: this.integerOr(body, this.oddFunctions, this.imports.length + this.functions.length),
+      }))
       .flatMap(({ count, type }) => Array.from({ length: count }, () => type));
     const type = this.functionTypes[this.functions.length];
     if (type === undefined) throw new TranslationError('malformed WebAssembly: more bodies than functions');
@@ -258,16 +297,6 @@ class ModuleDecoder {
       for (const [index, name] of part.list(() => [part.u32(), part.name()] as const)) into.set(index, name);
     }
   }
-}
-
-function functionType(reader: WasmReader): FunctionType {
-  if (reader.byte() !== 0x60) throw new TranslationError('expected a function type');
-  const parameters = reader.list(() => valueType(reader, 'a signature'));
-  const results = reader.list(() => valueType(reader, 'a signature'));
-  if (results.length > 1) {
-    throw new TranslationError(`expected at most one result of a function, found ${results.length}`);
-  }
-  return { parameters, results };
 }
 
 /** One value type; `where` says in an error whose it is. */
