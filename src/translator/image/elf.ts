@@ -82,7 +82,8 @@ export function writeElf({ entry, parts, notes, symbols }: ElfImage): Uint8Array
       flags: SHF_ALLOC | (part.writable ? SHF_WRITE : 0) | (part.executable ? SHF_EXECINSTR : 0),
       address: part.address,
       offset: offsets[i]!,
-      size: part.memoryBytes,
+      // A section's bytes are in the file, unless none are.
+      size: part.bytes.length === 0 ? part.memoryBytes : part.bytes.length,
       alignment: PAGE_BYTES,
     });
   });

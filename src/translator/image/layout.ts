@@ -29,6 +29,8 @@ const FUNCTION_ALIGNMENT = 16;
 const WORD_BYTES = 8;
 /** No type has this index: a call through an empty entry of the table is one of another type. */
 const NO_TYPE = 0xffffffff;
+/** So many pages of zeros are worth a segment's header. */
+const LONG_RUN_PAGES = 4;
 const LIMIT = 0x1_0000_0000;
 
 /** A file to carry along. */
@@ -97,7 +99,9 @@ class Layouter {
     this.boundary('end', roundUp(bssEnd, PAGE_BYTES));
     if (bssEnd > LIMIT) throw new TranslationError('expected an image that ends below 4 GiB of the module');
 
-    this.part('.data', dataBase, data, data.length, { writable: true });
+    for (const { start, end, bytes } of withoutZeros(data)) {
+      this.part('.data', dataBase + start, bytes, end - start, { writable: true });
+    }
     this.part('.text', pieces[0]!.address, this.text(pieces, textEnd), undefined, { executable: true });
     // What the tables refer to has its address by now.
     this.part('.rodata', tables.start, tables.bytes(), undefined, {});
@@ -289,6 +293,27 @@ class Layouter {
     }
     return at;
   }
+}
+
+/**
+ * Data in stretches of whole pages, each without the zeros at its end: a file need not hold them. Stretches begin where a
+ * long run of zeros ends, for a buffer may stand in the midst of data.
+ */
+export function withoutZeros(data: Uint8Array): { start: number; end: number; bytes: Uint8Array }[] {
+  const pages = Math.ceil(data.length / PAGE_BYTES);
+  const page = (i: number) => data.subarray(i * PAGE_BYTES, (i + 1) * PAGE_BYTES);
+  const zero = Array.from({ length: pages }, (_, i) => page(i).every((byte) => byte === 0));
+  const starts = [0];
+  for (let i = LONG_RUN_PAGES; i < pages; i++) {
+    if (!zero[i] && zero.slice(i - LONG_RUN_PAGES, i).every((isZero) => isZero)) starts.push(i);
+  }
+  return starts.map((first, k) => {
+    const start = first * PAGE_BYTES;
+    const end = k + 1 < starts.length ? starts[k + 1]! * PAGE_BYTES : data.length;
+    let last = end;
+    while (last > start && data[last - 1] === 0) last--;
+    return { start, end, bytes: data.subarray(start, last) };
+  });
 }
 
 /** Pairs of addresses: an instruction that may fault, and where to go on. */
