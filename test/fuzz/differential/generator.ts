@@ -41,7 +41,7 @@ const RSP = 4;
 const SCRATCH = COUNTERS - 64;
 /** Forms that ask the system, change its flags, or whose results differ from one processor to the next. */
 const NOT_NATIVE =
-  /^(BSF|BSR|PUSHF|POPF|LAHF|DAA|DAS|AAA|AAS|INT|FXSAVE|FXRSTOR|FNSAVE|FRSTOR|FNSTENV|FLDENV|BOUND|CLFLUSH)|lock/;
+  /^(BSF|BSR|PUSHF|POPF|LAHF|DAA|DAS|AAA|AAS|INT|FXSAVE|FXRSTOR|FNSAVE|FRSTOR|FNSTENV|FLDENV|BOUND|CLFLUSH|MASKMOV|SH[LR]D .* 2[rm])|lock/;
 /** Pages whose entries programs change. */
 const CHANGED_PAGES = [DATA, MIDDLE, READ_ONLY, NO_CODE, STACK, CODE + PAGE_SIZE, TABLE];
 
@@ -141,14 +141,14 @@ class Generator {
   // ---------------------------------------------------------------- single instructions
 
   private form(other: boolean): void {
-    const { random, long, bytes } = this;
+    const { random, long } = this;
     const form = this.anyForm();
     // Pointers are loaded in pieces of their own, so that they can be left out.
     for (let n = 0; n < (long ? 16 : 8); n++) {
       const value = this.registerValue(form.registers[n]!);
       if (value === undefined || random.once(this.tame ? 40 : 5)) continue;
-      if (n >= 8) bytes.push(0x41);
-      bytes.push(0xb8 | (n & 7));
+      if (n >= 8) this.bytes.push(0x41);
+      this.bytes.push(0xb8 | (n & 7));
       this.word(value);
       this.close(other);
     }

@@ -298,9 +298,9 @@ export class DifferentialMachine {
     this.engine.loadRoot(ROOTS[which]! * PAGE_SIZE);
   }
 
-  /** Makes the supervisor's page absent, which a process has none of. */
-  hideSupervisor(): void {
-    for (const page of [SUPERVISOR, SUPERVISOR + TWIN]) this.toggle(page, PTE_PRESENT, 0);
+  /** Makes the pages absent that a process has none of. */
+  hideSystem(): void {
+    for (const page of [SUPERVISOR, SUPERVISOR + TWIN, PAGE_TABLE]) this.toggle(page, PTE_PRESENT, 0);
   }
 
   /** What a process maps to be in the same place: rights are 1 read, 2 write, 4 execute, 8 absent until wanted. */
