@@ -61,16 +61,13 @@ function functionLines(
   inspection: Inspection,
   context: InspectionContext,
 ): string[] {
-  const { region, place: number, misses, level, together } = found;
+  const { region, place: number, misses, together } = found;
   const base = pageOf(inspection.address);
   const body = disassembleWasm(region.body, context.calls!);
   const links = body.statements.filter(
     ({ node }) => /^(return_)?call_indirect$/.test(node.name) && node.index === 0,
   );
-  const module =
-    level === undefined
-      ? 'a module of its own, or one that is being merged'
-      : `module of level ${level} with ${count(together, 'function')}`;
+  const module = together === 0 ? 'a module' : `a module with ${count(together, 'function')}`;
   return [
     `function ${number} at ${place(base + region.offset, context)}: ${region.long ? 'long' : 'short'} form, ` +
       `${count(region.instructions, 'instruction')}, ${region.body.length} bytes of WebAssembly, ` +

@@ -23,13 +23,12 @@ type SupportSignatures = ReturnType<typeof exportedSignatures>;
 /** The same in every module; `assemble` sees to it. */
 const LINKAGE: Linkage = {
   regionType: 0,
-  handlerType: 1,
   regions: 0,
-  handlers: 1,
   settle: { index: 0, parameters: [I32], results: [I32] },
+  handle: { index: 1, parameters: [I32, I32], results: [I32] },
 };
 /** Functions that every module imports ahead of the support functions. */
-const OWN_IMPORTS = 1;
+const OWN_IMPORTS = 2;
 
 /** A region with the body of its function. */
 export interface CompiledRegion {
@@ -99,7 +98,7 @@ export class Compiler {
   readonly calls: Signatures = {
     function: (index) =>
       index < OWN_IMPORTS
-        ? { name: 'settle', operands: 1, results: 1 }
+        ? { name: index === 0 ? 'settle' : 'handle', operands: index + 1, results: 1 }
         : this.imports.describe(index - OWN_IMPORTS),
     type: (index) =>
       index === LINKAGE.regionType
@@ -111,10 +110,9 @@ export class Compiler {
   assemble(regions: readonly CompiledRegion[], places: readonly number[]): Uint8Array<ArrayBuffer> {
     const module = new ModuleBuilder(this.memory.wasm.buffer.byteLength / 65536);
     module.signature(REGION_PARAMETERS, REGION_RESULTS);
-    module.signature([I32], [I32]);
     module.importTable('engine', 'regions', 0);
-    module.importTable('engine', 'handlers', 0);
     module.import('engine', 'settle', [I32], [I32]);
+    module.import('engine', 'handle', [I32, I32], [I32]);
     this.imports.declare(module);
     for (const [i, { body, hints }] of regions.entries()) {
       module.place(LINKAGE.regions, places[i]!, [module.finished(LINKAGE.regionType, body, hints)]);

@@ -66,7 +66,7 @@ import { addressedStack, isBeyond } from './stack-fault.ts';
 import { VcpuState } from './state.ts';
 import { exportedSignatures, supportModuleBytes } from './support-imports.ts';
 import { executeSystem, type SystemHooks } from './system.ts';
-import { CompilerTier, handlerOf, type TierStats } from './tier.ts';
+import { CompilerTier, handlerOf, type TierLink, type TierStats } from './tier.ts';
 import { TlbBanks } from './tlb-banks.ts';
 import { type Variant, VariantTable } from './variants.ts';
 
@@ -135,7 +135,7 @@ export class Engine implements Translator, FollowingPage {
   private readonly imports: WebAssembly.Imports;
   private readonly banks: TlbBanks;
   /** The dispatcher: runs from a record, compiled or interpreted. */
-  private readonly execute: Execute;
+  private execute: Execute;
   /**
    * Decides what happens next when the guest has made an exit of those that the running code can wait for: returns how
    * many instructions the vCPU may execute from its RIP on, 0 to come back from `run` with Exit.Settled. Without it such
@@ -212,38 +212,45 @@ export class Engine implements Translator, FollowingPage {
     const interpreter =
       prebuiltInterpreter(memory.heat, heatLimit) ??
       buildInterpreter(variants, signatures, pages, memory.heat, heatLimit);
-    const { handlers, interpret } = (await WebAssembly.instantiate(interpreter, linked)).instance.exports;
-    const regions = new WebAssembly.Table({ initial: 1024, element: 'anyfunc' });
-    const tiers = {
+    const { handlers, handle, interpret } = (await WebAssembly.instantiate(interpreter, linked)).instance
+      .exports;
+    const calls = {
       ...imports.engine,
       interpret,
-      regions,
       find: (stop: number) => engine!.find(stop >>> 0),
       decide: () => engine!.decide(),
       execute: () => engine!.executeInPlace(),
-    } as WebAssembly.ModuleImports;
-    const dispatcher = buildDispatcher(signatures, pages, memory.heat);
-    const { run, settle } = (await WebAssembly.instantiate(dispatcher, { ...linked, engine: tiers })).instance
-      .exports;
-    const compiledImports = {
+    };
+    const dispatcher = await WebAssembly.compile(buildDispatcher(signatures, pages, memory.heat));
+    /** A dispatcher for a table of compiled functions. */
+    const link = (regions: WebAssembly.Table): TierLink => {
+      const own = { ...linked, engine: { ...calls, regions } } as WebAssembly.Imports;
+      const { run, settle } = new WebAssembly.Instance(dispatcher, own).exports;
+      const modules = { ...linked, engine: { ...imports.engine, handle, regions, settle } };
+      return { table: regions, run: run as Execute, imports: modules as WebAssembly.Imports };
+    };
+    const first = link(new WebAssembly.Table({ initial: 1024, element: 'anyfunc' }));
+    engine = new Engine(memory, options, linked, variants, decoder, first.run);
+    let readable: Signatures | undefined;
+    const checked = new CheckedHandlers(variants, signatures, pages, {
       ...linked,
-      engine: { ...imports.engine, handlers, regions, settle },
-    } as WebAssembly.Imports;
-    engine = new Engine(memory, options, linked, variants, decoder, run as Execute);
-    let calls: Signatures | undefined;
-    const checked = new CheckedHandlers(variants, signatures, pages, compiledImports);
+      engine: { ...imports.engine, handlers },
+    } as WebAssembly.Imports);
     decoder.onChecked = (handler) => checked.ensure(handler);
     if (kind !== 'interpreter') {
       const { codeCache } = engine;
       const compiler = new Compiler(memory, codeCache, variants, signatures);
       compiler.annotates = options.annotates === true;
-      calls = compiler.calls;
-      engine.tier = new CompilerTier(memory, codeCache, compiler, compiledImports, regions, {
+      readable = compiler.calls;
+      engine.tier = new CompilerTier(memory, codeCache, compiler, link, first, {
         synchronous: kind === 'compiler',
         now: options.now ?? (() => performance.now()),
       });
+      engine.tier.onLink = (run) => {
+        engine!.execute = run;
+      };
     }
-    engine.inspector = new Inspector(memory, engine.codeCache, variants, engine.tier, calls);
+    engine.inspector = new Inspector(memory, engine.codeCache, variants, engine.tier, readable);
     return engine;
   }
 

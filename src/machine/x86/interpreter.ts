@@ -91,7 +91,7 @@ const BASE = i32(0);
 type Signatures = ReturnType<typeof exportedSignatures>;
 
 /**
- * The interpreter's module. It exports `interpret(record, budget, counts) → Exit` and the table `handlers`. `heat` is the base
+ * The interpreter's module. It exports `interpret(record, budget, counts) → Exit`, `handle(handler, record) → Status` and the table `handlers`. `heat` is the base
  * of the records' heat words. What comes to a record by a call, an indirect jump or backwards is counted, and so is the
  * beginning if `counts` says so; when that happens for the `heatLimit`-th time the interpreter leaves (Exit.Hot), 0 = never.
  */
@@ -124,6 +124,10 @@ export function buildInterpreter(
     variants.count,
   );
   const handlerType = module.signature([I32], [I32]);
+  // For compiled code, which must not import the table: a table keeps all that have ever imported it.
+  const handle = module.function([I32, I32], [I32]);
+  handle.return(callIndirect(handlerType, I32, handlers, handle.parameter(0), handle.parameter(1)));
+  module.export('handle', handle);
 
   const f = module.function([I32, I32, I32], [I32]);
   const record = f.parameter(0);

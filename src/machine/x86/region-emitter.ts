@@ -17,7 +17,6 @@ import {
   add,
   and,
   call,
-  callIndirect,
   type Expression,
   eq,
   eqz,
@@ -102,14 +101,14 @@ const BY_EXIT = 3;
 
 /** What a module of compiled code has to link to. */
 export interface Linkage {
-  /** Signatures: of compiled functions, of instruction handlers. */
+  /** Signature of compiled functions. */
   readonly regionType: number;
-  readonly handlerType: number;
-  /** Tables: of compiled functions, of instruction handlers. */
+  /** Table of compiled functions. */
   readonly regions: number;
-  readonly handlers: number;
   /** `settle(left) → left`: see `dispatcher.ts`. */
   readonly settle: FunctionReference;
+  /** `handle(handler, record) → Status`: the interpreter's handler executes the instruction. */
+  readonly handle: FunctionReference;
 }
 
 export class RegionEmitter implements Transfers {
@@ -487,9 +486,7 @@ export class RegionEmitter implements Transfers {
     f.store32(BASE, add(this.left, i32(this.rest)), CPU + CPU_BUDGET);
     f.store64(BASE, this.page, CPU + REG_PAGE);
     f.scope(() => {
-      const status = f.let(
-        callIndirect(linkage.handlerType, I32, linkage.handlers, i32(handler), i32(record)),
-      );
+      const status = f.let(call(linkage.handle, i32(handler), i32(record)));
       f.block((goOn) => {
         f.brIf(goOn, eqz(status));
         if (variant.shape.repeat !== 0) {

@@ -3,9 +3,10 @@
  *
  * The interpreter counts how often a run begins at each record and asks for the hot ones (`request`). Requests are compiled
  * in batches, one WebAssembly module each; a record whose region is ready gets the handler COMPILED, and from then on both
- * the interpreter and compiled code come to it. Small modules are put together to larger ones, again and again, because
- * guest code runs from function to function and that is quick within a module. None of this shows in what the guest
- * computes: compiled code counts instructions as the interpreter does, and leaves at the same places.
+ * the interpreter and compiled code come to it. Now and then all modules are put together to one (`consolidate`), because
+ * guest code runs from function to function and that is quick within a module. The one gets a table of its own: a table
+ * keeps alive whatever module has ever imported it, so the small ones can only go with theirs. None of this shows in what
+ * the guest computes: compiled code counts instructions as the interpreter does, and leaves at the same places.
  *
  * A region lives as long as the decoded page that it came from. When there are too many functions everything decoded is
  * dropped, and what is still hot comes back.
@@ -24,9 +25,14 @@ const PATIENCE_MS = 60;
 const URGENT = 8_000;
 /** The time is looked at once in so many turns of the engine. */
 const TURNS = 32;
-/** So many modules of one level become one of the next; those of the last level become one of the same. */
-const MERGED = 4;
-const LAST_LEVEL = 3;
+/**
+ * All modules become one when there are so many new ones with so many new functions, also in relation to those that are in
+ * the large one; or when there are very many.
+ */
+const NEW_MODULES = 12;
+const NEW_FUNCTIONS = 96;
+const NEW_SHARE = 0.4;
+const MANY_MODULES = 64;
 /** Functions in the table before everything is dropped; their numbers have 16 bits. */
 const FUNCTION_LIMIT = 24_000;
 
@@ -54,10 +60,17 @@ export interface CompiledFunction {
   readonly place: number;
   /** How often it was left because the TLB did not know an address. */
   readonly misses: number;
-  /** How often its module was merged; undefined while that is going on, and where modules are not merged. */
-  readonly level: number | undefined;
-  /** Functions in its module; 0 if the level is undefined. */
+  /** Functions in its module; 0 where that is not kept. */
   readonly together: number;
+}
+
+/** What leads in and out of compiled code, for one table of compiled functions. */
+export interface TierLink {
+  readonly table: WebAssembly.Table;
+  /** What modules of compiled functions import. */
+  readonly imports: WebAssembly.Imports;
+  /** The dispatcher's `run`. */
+  readonly run: (record: number, budget: number) => number;
 }
 
 /** What was done so far, all counts from the start on. */
@@ -96,8 +109,11 @@ export class CompilerTier {
   private readonly memory: MachineMemory;
   private readonly codeCache: CodeCache;
   private readonly compiler: Compiler;
-  private readonly imports: WebAssembly.Imports;
-  private readonly table: WebAssembly.Table;
+  private readonly link: (table: WebAssembly.Table) => TierLink;
+  /** What is linked now. */
+  private linked: TierLink;
+  /** Called with what leads into compiled code from now on. */
+  onLink: (run: TierLink['run']) => void = () => {};
   private readonly synchronous: boolean;
   private readonly now: () => number;
   private queue: Request[] = [];
@@ -106,8 +122,10 @@ export class CompilerTier {
   /** When the first request of the queue came. */
   private waitingSince = 0;
   private turns = 0;
-  /** The modules of each level. */
-  private readonly levels: Resident[][][] = Array.from({ length: LAST_LEVEL + 1 }, () => []);
+  /** The functions of the large module, and of those that came after it. */
+  private whole: Resident[] = [];
+  private modules: Resident[][] = [];
+  private consolidating = false;
   /** What begins at each record, and which record a place's function begins at. */
   private readonly byRecord = new Map<HostAddress, Resident>();
   private readonly recordOf: HostAddress[] = [];
@@ -122,15 +140,15 @@ export class CompilerTier {
     memory: MachineMemory,
     codeCache: CodeCache,
     compiler: Compiler,
-    imports: WebAssembly.Imports,
-    table: WebAssembly.Table,
+    link: (table: WebAssembly.Table) => TierLink,
+    first: TierLink,
     options: { readonly synchronous: boolean; readonly now: () => number },
   ) {
     this.memory = memory;
     this.codeCache = codeCache;
     this.compiler = compiler;
-    this.imports = imports;
-    this.table = table;
+    this.link = link;
+    this.linked = first;
     this.synchronous = options.synchronous;
     this.now = options.now;
     codeCache.onForget = (places, stale) => {
@@ -177,7 +195,7 @@ export class CompilerTier {
 
   /** Between two turns of the engine: compiles if there is enough, or if it has waited long enough. */
   poll(): void {
-    if (this.queue.length === 0) return;
+    if (this.queue.length === 0 || this.consolidating) return;
     if (this.queue.length < BATCH && !this.isUrgent()) {
       if (++this.turns % TURNS !== 0 || this.now() - this.waitingSince < PATIENCE_MS) return;
     }
@@ -242,12 +260,14 @@ export class CompilerTier {
     const done = (): void => {
       this.arriving--;
       arrived();
-      if (this.arriving === 0) this.release(this.held.splice(0));
+      if (this.arriving > 0) return;
+      this.release(this.held.splice(0));
+      if (this.isScattered()) this.consolidate();
     };
     if (this.synchronous) {
-      new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports);
+      new WebAssembly.Instance(new WebAssembly.Module(bytes), this.linked.imports);
       done();
-    } else void WebAssembly.instantiate(bytes, this.imports).then(done);
+    } else void WebAssembly.instantiate(bytes, this.linked.imports).then(done);
   }
 
   /** The functions of a new module are in the table: leads the records to them. */
@@ -267,24 +287,44 @@ export class CompilerTier {
       this.release([place]);
       return false;
     });
-    this.keep(lasting, 0);
+    if (!this.synchronous && lasting.length > 0) this.modules.push(lasting);
   }
 
-  /** Enters a module in its level, and merges the level when it is full. */
-  private keep(module: Resident[], level: number): void {
-    if (this.synchronous || module.length === 0) return;
-    const modules = this.levels[level]!;
-    modules.push(module);
-    if (modules.length < MERGED) return;
-    const residents = modules
-      .splice(0)
-      .flat()
-      .filter(({ region, version }) => region.page.version === version);
-    if (residents.length === 0) return;
+  /** True if there are enough new modules to put all together. */
+  private isScattered(): boolean {
+    const { modules, whole } = this;
+    if (modules.length < NEW_MODULES) return false;
+    const count = modules.reduce((sum, module) => sum + module.length, 0);
+    return modules.length >= MANY_MODULES || count >= Math.max(NEW_FUNCTIONS, NEW_SHARE * whole.length);
+  }
+
+  /** Puts all modules together to one, with a table of its own. Nothing else is compiled until it has come. */
+  private consolidate(): void {
     const started = this.now();
-    this.handOver(residents, () => this.keep(residents, Math.min(level + 1, LAST_LEVEL)));
-    this.stats.merged += residents.length;
-    this.stats.milliseconds += this.now() - started;
+    const { stats } = this;
+    const residents = [...this.whole, ...this.modules.flat()].filter(
+      ({ region, version }) => region.page.version === version,
+    );
+    const { length } = this.linked.table;
+    const linked = this.link(new WebAssembly.Table({ initial: length, element: 'anyfunc' }));
+    const bytes = this.compiler.assemble(
+      residents.map(({ region }) => region),
+      residents.map(({ place }) => place),
+    );
+    stats.modules++;
+    stats.merged += residents.length;
+    this.arriving++;
+    this.consolidating = true;
+    void WebAssembly.instantiate(bytes, linked.imports).then(() => {
+      this.arriving--;
+      this.consolidating = false;
+      this.linked = linked;
+      this.whole = residents;
+      this.modules = [];
+      this.onLink(linked.run);
+      this.release(this.held.splice(0));
+    });
+    stats.milliseconds += this.now() - started;
   }
 
   /** The compiled functions that begin in a page, for those who want to look at them. */
@@ -296,17 +336,17 @@ export class CompilerTier {
         this.memory.heat + (record >>> HEAT_SHIFT) + HEAT_MISSES,
         true,
       );
-      found.push({ region, place, misses, ...this.moduleOf(place) });
+      found.push({ region, place, misses, together: this.together(place) });
     }
     return found.sort((a, b) => a.region.offset - b.region.offset);
   }
 
-  private moduleOf(place: number): { level: number | undefined; together: number } {
-    for (const [level, modules] of this.levels.entries()) {
-      const module = modules.find((residents) => residents.some((resident) => resident.place === place));
-      if (module !== undefined) return { level, together: module.length };
-    }
-    return { level: undefined, together: 0 };
+  /** Functions in the module of the one at a place. */
+  private together(place: number): number {
+    const module = [this.whole, ...this.modules].find((residents) =>
+      residents.some((resident) => resident.place === place),
+    );
+    return module?.length ?? 0;
   }
 
   private lead(record: HostAddress, slot: HostAddress, number: number): boolean {
@@ -325,7 +365,8 @@ export class CompilerTier {
 
   private takePlace(): number {
     const place = this.free.pop() ?? this.top++;
-    if (place >= this.table.length) this.table.grow(1024);
+    const { table } = this.linked;
+    if (place >= table.length) table.grow(1024);
     return place;
   }
 
@@ -336,7 +377,7 @@ export class CompilerTier {
       return;
     }
     for (const place of places) {
-      this.table.set(place, null);
+      this.linked.table.set(place, null);
       this.free.push(place);
     }
   }
