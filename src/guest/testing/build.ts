@@ -34,12 +34,28 @@ export function compileKernel(entry: string): Promise<Uint8Array> {
   });
 }
 
-/** A kernel as ELF, from its entry file. */
+/**
+ * A kernel as ELF, from its entry file. Unless it is told, it starts wherever that exports `xenStart`, `nativeStart` or
+ * `pvhStart`.
+ */
 export async function buildKernelFrom(
   entry: string,
   options: Omit<KernelOptions, 'target'>,
 ): Promise<Uint8Array> {
-  return translateKernel(await compileKernel(entry), { ...options, target: 'x86-64' });
+  const module = await compileKernel(entry);
+  const exported = exportsOf(module);
+  const start = (name: string) => (exported.has(name) ? name : undefined);
+  const { xenStart, nativeStart, pvhStart } = options;
+  const told = xenStart !== undefined || nativeStart !== undefined || pvhStart !== undefined;
+  const starts = told
+    ? { xenStart, nativeStart, pvhStart }
+    : { xenStart: start('xenStart'), nativeStart: start('nativeStart'), pvhStart: start('pvhStart') };
+  return translateKernel(module, { ...options, ...starts, target: 'x86-64' });
+}
+
+function exportsOf(module: Uint8Array): Set<string> {
+  const exported = WebAssembly.Module.exports(new WebAssembly.Module(module as Uint8Array<ArrayBuffer>));
+  return new Set(exported.map(({ name }) => name));
 }
 
 /** The module of a program, compiled for the addresses that it will have. */
@@ -64,7 +80,6 @@ export async function buildKernel(version: string): Promise<Uint8Array> {
   return buildKernelFrom(KERNEL_ENTRY, {
     name: 'ringone',
     version,
-    xenStart: 'xenStart',
     files: await buildUserPrograms(),
   });
 }
@@ -74,8 +89,7 @@ async function buildUserPrograms(): Promise<EmbeddedFile[]> {
   const files: EmbeddedFile[] = [];
   for (const name of names.filter((name) => /^[^.]+\.ts$/.test(name)).sort()) {
     const module = await compileProgram(join(USER_PROGRAMS, name));
-    const exported = WebAssembly.Module.exports(new WebAssembly.Module(module as Uint8Array<ArrayBuffer>));
-    if (!exported.some((entry) => entry.name === 'main')) continue;
+    if (!exportsOf(module).has('main')) continue;
     const bytes = translateProgram(module, { target: 'x86-64', start: 'main' });
     files.push({ name: basename(name, '.ts'), bytes });
   }

@@ -8,7 +8,6 @@ export function buildXenKernel(): Promise<Uint8Array> {
   return buildKernelFrom(`${PROGRAMS}/xen-kernel.ts`, {
     name: 'self-test',
     version: '1',
-    xenStart: 'xenStart',
     files: [{ name: 'hello', bytes: Uint8Array.of(7, 8, 9) }],
   });
 }
@@ -18,8 +17,6 @@ export async function buildNativeKernel(): Promise<Uint8Array> {
   return buildKernelFrom(`${PROGRAMS}/native-kernel.ts`, {
     name: 'self-test',
     version: '1',
-    nativeStart: 'nativeStart',
-    pvhStart: 'pvhStart',
     files: [{ name: 'user', bytes: await buildProgram(`${PROGRAMS}/user.ts`) }],
   });
 }
