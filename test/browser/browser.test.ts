@@ -1,6 +1,6 @@
 /**
- * The library in a browser: one file, a worker of a bare page, Debian's Chromium. It shows that the core needs neither Node
- * nor a page, and that a run under the virtual clock is the same run in both.
+ * The library in a browser: one file, a worker of a bare page, Debian's Chromium. It shows that the core
+ * needs neither Node nor a page, and that a run under the virtual clock is the same run in both.
  */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -13,7 +13,10 @@ import { type Inputs, type Observation, observe } from './observe.ts';
 import { bundleLibrary, openSite, type Site } from './site.ts';
 import type { Ended } from './worker.ts';
 
-/** What the engine's tables and decoded code take beside a small host's frames, of addresses: pages that nobody touches are not backed. */
+/**
+ * What the engine's tables and decoded code take beside a small host's frames, of addresses: pages that
+ * nobody touches are not backed.
+ */
 const ENGINE_MIB = 128;
 
 /** Time, floating point, processes, the keyboard and random numbers. */
@@ -47,7 +50,10 @@ describe('the library in a browser', () => {
     await site?.close();
   });
 
-  /** The same inputs in Node, from the sources, and in the browser, from the bundle: what is seen of them is the same. */
+  /**
+   * The same inputs in Node, from the sources, and in the browser, from the bundle: what is seen of them is
+   * the same.
+   */
   async function observeBoth(
     inputs: Inputs,
   ): Promise<{ seen: Omit<Observation, 'compiled'>; compiled: number }> {

@@ -1,7 +1,8 @@
 /**
- * Debian's Chromium without a screen, as far as a test needs it: open a page, evaluate in it, press keys. It listens on a pair of
- * pipes (`--remote-debugging-pipe`), so there is no port that another could use; messages are JSON, each ended by a zero byte.
- * Methods and events are those of the Chrome DevTools Protocol (chromedevtools.github.io/devtools-protocol).
+ * Debian's Chromium without a screen, as far as a test needs it: open a page, evaluate in it, press keys. It
+ * listens on a pair of pipes (`--remote-debugging-pipe`), so there is no port that another could use;
+ * messages are JSON, each ended by a zero byte. Methods and events are those of the Chrome DevTools Protocol
+ * (chromedevtools.github.io/devtools-protocol).
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -153,7 +154,10 @@ export class Page {
     );
   }
 
-  /** What a JavaScript expression gives in the page, waited for if it is a promise: anything that JSON can carry. */
+  /**
+   * What a JavaScript expression gives in the page, waited for if it is a promise: anything that JSON can
+   * carry.
+   */
   async evaluate<T>(expression: string): Promise<T> {
     const { result, exceptionDetails } = await this.send('Runtime.evaluate', {
       expression,

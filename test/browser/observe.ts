@@ -1,6 +1,6 @@
 /**
- * One run under the virtual clock, and everything that can be seen of it from outside. The same file runs in Node and in a
- * worker of a browser, so it knows the library and nothing else.
+ * One run under the virtual clock, and everything that can be seen of it from outside. The same file runs in
+ * Node and in a worker of a browser, so it knows the library and nothing else.
  */
 import { type CrashReport, Host } from 'ringone';
 

@@ -1,6 +1,6 @@
 /**
- * The bare test page: a console that is a `<pre>`, keys that go to the guest, and what the test calls by the debugger's
- * means, as `testPage`.
+ * The bare test page: a console that is a `<pre>`, keys that go to the guest, and what the test calls by the
+ * debugger's means, as `testPage`.
  */
 import type { Ended, Order, Report } from './worker.ts';
 

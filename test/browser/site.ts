@@ -1,6 +1,6 @@
 /**
- * The test page's server, on a port of the loopback device that nobody else has, and what it serves: the library as one file, the
- * page and its worker, and whatever the test adds.
+ * The test page's server, on a port of the loopback device that nobody else has, and what it serves: the
+ * library as one file, the page and its worker, and whatever the test adds.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -23,8 +23,8 @@ export interface Bundle {
 }
 
 /**
- * The library as one module, out of src/index.ts and the packages that it needs. A module of Node's cannot be resolved for a
- * browser, so one anywhere in the core would fail here.
+ * The library as one module, out of src/index.ts and the packages that it needs. A module of Node's cannot be
+ * resolved for a browser, so one anywhere in the core would fail here.
  */
 export function bundleLibrary(): Promise<Bundle> {
   return bundle('src/index.ts');

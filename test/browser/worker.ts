@@ -1,11 +1,14 @@
 /**
- * The host's side of the test page: a module worker that has the library and no document. It is told one thing to do, and
- * says what came of it in messages to the page.
+ * The host's side of the test page: a module worker that has the library and no document. It is told one
+ * thing to do, and says what came of it in messages to the page.
  */
 import { buildTinyGuest, Host } from 'ringone';
 import { type Inputs, type Observation, observe } from './observe.ts';
 
-/** `talk` runs the built-in guest in real time; `observe` runs a kernel that the server has, as Node does in the test. */
+/**
+ * `talk` runs the built-in guest in real time; `observe` runs a kernel that the server has, as Node does in
+ * the test.
+ */
 export type Order =
   | { readonly order: 'talk'; readonly commandLine: string; readonly memoryMib: number }
   | { readonly order: 'observe'; readonly inputs: Omit<Inputs, 'kernel' | 'ramdisk'> & Files }
