@@ -109,7 +109,7 @@ class Layouter {
     return {
       parts: this.parts,
       symbols: this.symbols
-        .sort((a, b) => a.address - b.address || a.name.localeCompare(b.name))
+        .sort((a, b) => a.address - b.address || (a.name < b.name ? -1 : 1))
         .map((symbol) => ({ ...symbol, address: this.machineAddress(symbol.address) })),
       addressOf: (symbol) => this.machineAddress(this.resolve(symbol)),
     };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { RandomNumbers } from '../testing/random-module.ts';
+import { RandomNumbers } from '../testing/random-numbers.ts';
 import { orderMoves } from './moves.ts';
 
 it('moves to several registers at once lose no value, whatever circles they form', () => {
