@@ -32,12 +32,12 @@ function buildSelftest(): Promise<Uint8Array> {
   return buildKernelFrom(SELFTEST, { name: 'selftest', version: '1', ...entries });
 }
 
-async function runSelftest(engine: 'auto' | 'interpreter' = 'auto'): Promise<Run> {
+async function runSelftest(engine: 'auto' | 'interpreter' = 'auto', commandLine = ''): Promise<Run> {
   const kernel = await buildSelftest();
   const traced: string[] = [];
   const trace = { kinds: ['hypercalls'] as const, onLine: (line: string) => void traced.push(line) };
   const host = await Host.create({ memoryMib: 64, clock: 'virtual', engine, trace });
-  const domain = await host.createDomain({ kernel, memoryMib: 32, name: 'selftest' });
+  const domain = await host.createDomain({ kernel, memoryMib: 32, name: 'selftest', commandLine });
   let text = '';
   const reading = (async () => {
     for await (const bytes of domain.console.readable) text += Buffer.from(bytes).toString('latin1');
@@ -100,6 +100,15 @@ describe('the paravirtual operations on this host', () => {
     assert.equal(run.reason, 'poweroff');
   });
 
+  it('end the domain as they are asked to', async () => {
+    for (const [commandLine, reason] of [
+      ['restart', 'reboot'],
+      ['crash', 'crash'],
+    ] as const) {
+      assert.equal((await runSelftest('auto', commandLine)).reason, reason);
+    }
+  });
+
   it('patch every call site of the kernel, which takes fewer instructions then', () => {
     assert.ok(figure('sites patched') > 50);
     assert.equal(figure('sites left'), 0);
@@ -154,6 +163,11 @@ describe('the paravirtual operations on this host', () => {
 });
 
 describe('the paravirtual operations on the bare machine', () => {
+  it('end it as they are asked to', async () => {
+    const { exit } = await runMachine(await buildSelftest(), { commandLine: 'restart' });
+    assert.equal(exit.reason, 'reboot');
+  });
+
   it('pass the same self-test, from the same image', async () => {
     const { output, exit } = await runMachine(await buildSelftest(), { engine: 'compiler' });
     const lines = output.trimEnd().split('\n');

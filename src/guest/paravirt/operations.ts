@@ -118,6 +118,7 @@ export declare function writeLdtEntry(table: usize, index: u32, descriptor: u64)
 
 /** The address of the last page fault. */
 @external("operation", "mmu.read_cr2") export declare function readCr2(): u64;
+/** Changes it where it is kept in memory, as above Xen; the processor's own is left alone. */
 @external("operation", "mmu.write_cr2") export declare function writeCr2(value: u64): void;
 /** The physical address of the root table in use. */
 @external("operation", "mmu.read_cr3") export declare function readCr3(): u64;

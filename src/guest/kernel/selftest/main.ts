@@ -3,15 +3,19 @@
  * found, and powers off. One image for all hosts: the entry tells which it is, and the rest is the same, but for what only
  * a Xen guest has. `mark`s (memory.ts) let a test outside count hypercalls between two moments.
  */
-import { freeMemoryStart as nativeFreeMemory } from '../../native/boot-params';
+import { start_info_cmd_line } from '../../abi/structures';
+import { commandLine, freeMemoryStart as nativeFreeMemory } from '../../native/boot-params';
 import { startNative } from '../../native/start';
 import { ON_XEN, platform } from '../../paravirt/info';
 import {
   archSetup,
+  consoleRead,
   consoleSetup,
+  crash,
   disableInterrupts,
   initInterrupts,
   powerOff,
+  restart,
   restoreFlags,
   saveFlags,
   schedClock,
@@ -23,27 +27,38 @@ import { freeMemoryStart, startXen } from '../../xen/start';
 import { testBalloon, testFrames, testGrants, testInfo, testXenstore } from './domain';
 import { testFlags, testPendingOnUnmask, testTimer } from './interrupts';
 import { returnPage, setFreeMemory, takePage } from './memory';
-import { check, endLine, failed, figure, passed, say } from './output';
+import { check, checkEqual, endLine, failed, figure, passed, say } from './output';
 import { testClocks, testFailsafe, testRegisters, testSegments } from './processor';
 import { testAdoptedTables, testBatches, testSpaces } from './tables';
 import { testTraps } from './traps';
+import { testUserMode } from './user';
 
 // The entry stubs find these by name.
 export { handleTrap } from '../../paravirt/handlers';
 export { xenEventUpcall, xenFailsafeUpcall } from '../../xen/upcalls';
+
+const room: usize = memory.data(16);
 
 /** Xen's entry. */
 export function xenStart(startInfo: usize): void {
   startXen(startInfo);
   setFreeMemory(freeMemoryStart());
   setPageAllocator(takePage, returnPage);
-  testAll();
+  testOrEnd(startInfo + start_info_cmd_line);
 }
 
 /** The bare machine's entry. */
 export function nativeStart(bootParams: u64): void {
   startNative(bootParams);
   setFreeMemory(nativeFreeMemory());
+  testOrEnd(commandLine());
+}
+
+/** Tests, unless the command line asks for another end: `restart`, `crash`. */
+function testOrEnd(line: usize): void {
+  const letter = load<u8>(line);
+  if (letter === 0x72) restart();
+  if (letter === 0x63) crash();
   testAll();
 }
 
@@ -62,6 +77,8 @@ function testAll(): void {
   testAdoptedTables();
   testBatches();
   testSpaces();
+  testUserMode();
+  checkEqual('the console has no input', consoleRead(room, 16), 0);
   if (platform === ON_XEN) testDomain();
   disableInterrupts();
   const before = costOfFlags();

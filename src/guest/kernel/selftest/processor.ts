@@ -3,18 +3,22 @@ import { loadFs } from '../../machine/processor';
 import { kernelRpl, ON_XEN, platform } from '../../paravirt/info';
 import {
   apicIcrRead,
+  apicIcrWrite,
   apicRead,
   apicSafeWaitIcrIdle,
+  apicWaitIcrIdle,
   apicWrite,
   clts,
   cpuid,
   getDebugRegister,
   getTscKhz,
   getWallclock,
+  ioDelay,
   loadGdt,
   loadTaskRegister,
   loadTls,
   readCr0,
+  readCr2,
   readCr4,
   readMsr,
   readTsc,
@@ -23,11 +27,14 @@ import {
   setIoplMask,
   setLdt,
   setWallclock,
+  writeBackCaches,
   writeCr0,
+  writeCr2,
   writeCr4,
   writeFsBase,
   writeGdtEntry,
   writeLdtEntry,
+  writeMsr,
 } from '../../paravirt/operations';
 import { DESCRIPTOR_DPL_SHIFT, GDT_TLS_FIRST } from '../../paravirt/segments';
 import { HYPERVISOR_sched_op } from '../../xen/hypercall';
@@ -95,6 +102,15 @@ export function testRegisters(): void {
   writeFsBase(0x123456789000);
   checkEqual('write_fs_base, read_msr', readMsr(0xc0000100), 0x123456789000);
   writeFsBase(0);
+  writeMsr(0xc0000100, 0x2000);
+  checkEqual('write_msr', readMsr(0xc0000100), 0x2000);
+  writeFsBase(0);
+  writeCr2(0x1234);
+  if (platform === ON_XEN) checkEqual('write_cr2, read_cr2', readCr2(), 0x1234);
+  writeBackCaches();
+  ioDelay();
+  apicIcrWrite(0, 0);
+  apicWaitIcrIdle();
   setIoplMask(0x1000);
   setIoplMask(0);
   loadTaskRegister();

@@ -52,7 +52,7 @@ const USER: u64 = 4;
 const WRITE: u64 = 2;
 /** An address of the kernel's half that nobody uses, in a 2 MiB of its own. */
 const PLACE: u64 = 0xffffffffb0000000;
-const USER_PLACE: u64 = 0x400000;
+export const USER_PLACE: u64 = 0x400000;
 const FRAME: u64 = 0x000ffffffffff000;
 const ALL: u64 = ~(<u64>0);
 
@@ -175,8 +175,10 @@ export function testBatches(): void {
   leaveLazyMmu();
 }
 
-/** A space with one page of its own at USER_PLACE, in which `content` stands. Returns the table of its last level. */
-function makeSpace(space: usize, content: u64): usize {
+let lastTable: usize = 0;
+
+/** A space with one page of its own at USER_PLACE, in which `content` stands. Returns the page. */
+export function makeSpace(space: usize, content: u64): usize {
   const spaceRoot = takePage();
   checkEqual('pgd_alloc', pgdAlloc(space, spaceRoot), 0);
   const pud = takePage();
@@ -191,7 +193,8 @@ function makeSpace(space: usize, content: u64): usize {
   setPmd(pmd + 2 * 8, entryFor(pte, FLAGS | USER));
   setPud(pud, entryFor(pmd, FLAGS | USER));
   setPgd(space, spaceRoot, entryFor(pud, FLAGS | USER));
-  return pte;
+  lastTable = pte;
+  return data;
 }
 
 const spaces: usize = memory.data(64, 8);
@@ -200,7 +203,8 @@ const tls: usize = memory.data(24, 8);
 export function testSpaces(): void {
   const first = spaces;
   const second = spaces + ((SIZEOF_AddressSpace + 7) & ~7);
-  const firstTable = makeSpace(first, 111);
+  makeSpace(first, 111);
+  const firstTable = lastTable;
   makeSpace(second, 222);
   activateSpace(first);
   check('activate_mm: its tables are watched', isMappedAs(firstTable, true));
