@@ -47,11 +47,13 @@ const failed = [];
 const skipped = [];
 let passed = 0;
 
-/** Counts single tests, not the suites around them. */
+/** Counts single tests, not the suites around them, unless a whole suite was skipped. */
 function count({ type, data }) {
-  if (data.details?.type === 'suite' || (type !== 'test:pass' && type !== 'test:fail')) return;
+  if (type !== 'test:pass' && type !== 'test:fail') return;
   const place = data.file ? `${relative(root, data.file)}: ` : '';
-  if (data.skip !== undefined && data.skip !== false) {
+  const isSkipped = data.skip !== undefined && data.skip !== false;
+  if (data.details?.type === 'suite' && !isSkipped) return;
+  if (isSkipped) {
     const reason = typeof data.skip === 'string' && data.skip !== '' ? ` (${data.skip})` : '';
     skipped.push(`${place}${data.name}${reason}`);
   } else if (type === 'test:fail' && data.todo === undefined) {
