@@ -1,9 +1,18 @@
 /** What only a Xen guest has: the P2M and M2P, the balloon, grants, xenstore. */
 import { native, probeStore64 } from '../../machine/memory';
 import { ON_XEN, paravirtEnabled, platform } from '../../paravirt/info';
-import { flushTlbSingle, memorySetup } from '../../paravirt/operations';
+import {
+  enterLazyMmu,
+  flushTlbKernel,
+  flushTlbSingle,
+  leaveLazyMmu,
+  makePte,
+  memorySetup,
+  setPte,
+} from '../../paravirt/operations';
 import { currentFrames, giveFrame, takeFrame } from '../../xen/balloon';
 import { endAccess, grantAccess, NO_GRANT, setupGrants } from '../../xen/grants';
+import { onRefusedCall } from '../../xen/multicall';
 import { getPhysToMachine, INVALID_P2M_ENTRY } from '../../xen/p2m-tree';
 import {
   maxPfn,
@@ -24,6 +33,7 @@ import { PAGE_SHIFT, Pfn } from '../../xen/types';
 import { hasXenstore, xenstoreRead, xenstoreRemove, xenstoreWrite } from '../../xen/xenstore';
 import { takePage } from './memory';
 import { check, checkEqual } from './output';
+import { table } from './tables';
 
 const map: usize = memory.data(20 * 32, 8);
 
@@ -100,4 +110,35 @@ export function testXenstore(): void {
   check('xenstore: a node is removed', xenstoreRemove(PATH) >= 0);
   checkEqual('xenstore: and gone', <u64>(<i64>xenstoreRead(PATH, value, 64)), ~(<u64>0));
   check('xenstore: we have a name', xenstoreRead(NAME, value, 64) > 0);
+}
+
+let refusedCalls: u32 = 0;
+let refusedNumber: u32 = 0;
+let refusedResult: i64 = 0;
+let refusedPlace: u32 = 0;
+
+function refused(number: u32, result: i64, index: u32, count: u32): void {
+  refusedCalls++;
+  refusedNumber = number;
+  refusedResult = result;
+  refusedPlace = index * 100 + count;
+}
+
+/** In the middle of a batch an entry for a frame that no machine has. */
+export function testRefusals(): void {
+  onRefusedCall(refused);
+  const good = makePte(physicalOf(takePage()) | 0x63);
+  enterLazyMmu();
+  flushTlbKernel();
+  setPte(table + 400 * 8, 0x000ffffffffff063);
+  flushTlbKernel();
+  setPte(table + 401 * 8, good);
+  leaveLazyMmu();
+  checkEqual('a refused call of a batch is reported once', refusedCalls, 1);
+  checkEqual('which it was: mmu_update', refusedNumber, 1);
+  check('with an error', refusedResult < 0);
+  checkEqual('the second of four', refusedPlace, 104);
+  checkEqual('its entry is not set', load<u64>(table + 400 * 8), 0);
+  check('and what came after it is', (load<u64>(table + 401 * 8) & 1) !== 0);
+  setPte(table + 401 * 8, 0);
 }

@@ -24,7 +24,7 @@ import {
 import { applyPatches, sitesLeft, sitesPatched } from '../../paravirt/patch';
 import { setPageAllocator } from '../../xen/pages';
 import { freeMemoryStart, startXen } from '../../xen/start';
-import { testBalloon, testFrames, testGrants, testInfo, testXenstore } from './domain';
+import { testBalloon, testFrames, testGrants, testInfo, testRefusals, testXenstore } from './domain';
 import { testFlags, testPendingOnUnmask, testTimer } from './interrupts';
 import { returnPage, setFreeMemory, takePage } from './memory';
 import { check, checkEqual, endLine, failed, figure, passed, say } from './output';
@@ -106,6 +106,7 @@ function testDomain(): void {
   testBalloon();
   testGrants();
   testXenstore();
+  testRefusals();
   testFailsafe();
 }
 

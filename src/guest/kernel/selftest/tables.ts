@@ -56,7 +56,8 @@ export const USER_PLACE: u64 = 0x400000;
 const FRAME: u64 = 0x000ffffffffff000;
 const ALL: u64 = ~(<u64>0);
 
-let table: usize = 0;
+/** A table of level 1 that Xen watches. */
+export let table: usize = 0;
 
 function entryFor(page: usize, flags: u64): u64 {
   return makePte(physicalOf(page) | flags);
