@@ -74,12 +74,16 @@ export function mcIssue(mode: u32): void {
 
 /** A new call with `bytes` (at most MC_ARGUMENTS) of room. What was there before is made first if it does not fit. */
 export function mcEntry(bytes: usize): usize {
-  const aligned = (bytes + 7) & ~7;
-  if (entryCount === MC_BATCH || roomUsed + aligned > MC_ARGUMENTS) mcFlush();
+  // Only the beginning is aligned: what `mcExtend` adds must follow without a gap.
+  let start = (roomUsed + 7) & ~7;
+  if (entryCount === MC_BATCH || start + bytes > MC_ARGUMENTS) {
+    mcFlush();
+    start = 0;
+  }
   const entry = entries + entryCount * SIZEOF_multicall_entry;
   entryCount++;
-  lastRoom = room + roomUsed;
-  roomUsed += aligned;
+  lastRoom = room + start;
+  roomUsed = start + bytes;
   return entry;
 }
 
