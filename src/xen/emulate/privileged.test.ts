@@ -79,7 +79,7 @@ test('MOV from CR0, CR2, CR3 and CR4 shows the guest’s view', () => {
   const cr0 = protection([0x0f, 0x20, 0xc0], ({ vcpu }) => {
     vcpu.taskSwitched = true;
   });
-  assert.equal(cr0.register(RAX), '000000008001003b');
+  assert.equal(cr0.register(RAX), '000000008005003b');
   const cr2 = protection([0x0f, 0x20, 0xd0], ({ vcpu }) => vcpu.setCr2(0x1234, -1));
   assert.equal(cr2.register(RAX), 'ffffffff00001234');
   const cr3 = protection([0x0f, 0x20, 0xd8]);
