@@ -41,7 +41,7 @@ const RSP = 4;
 const SCRATCH = COUNTERS - 64;
 /** Forms that ask the system, change its flags, or whose results differ from one processor to the next. */
 const NOT_NATIVE =
-  /^(BSF|BSR|PUSHF|POPF|LAHF|DAA|DAS|AAA|AAS|INT|FXSAVE|FXRSTOR|FNSAVE|FRSTOR|FNSTENV|FLDENV|BOUND|CLFLUSH|MASKMOV|SH[LR]D .* 2[rm])|lock/;
+  /^(BSF|BSR|PUSHF|POPF|LAHF|DAA|DAS|AAA|AAS|INT|FXSAVE|FXRSTOR|FNSAVE|FRSTOR|FNSTENV|FLDENV|BOUND|CLFLUSH|LDMXCSR|MASKMOV|SH[LR]D .* 2[rm])|lock/;
 /** Pages whose entries programs change. */
 const CHANGED_PAGES = [DATA, MIDDLE, READ_ONLY, NO_CODE, STACK, CODE + PAGE_SIZE, TABLE];
 

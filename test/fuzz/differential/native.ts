@@ -148,9 +148,8 @@ export function nativeDifference(
   const ours = see(machine, program);
   const at = theirs.findIndex((line, i) => line !== ours[i]);
   if (at < 0 && theirs.length === ours.length) return undefined;
-  // Control that went astray came to an INT, which is for the host to answer.
-  if (/vector=(3[2-9]|[4-9][0-9]|[0-9]{3}) /.test(ours[at] ?? '') && theirs[at]?.includes('vector=13 '))
-    return undefined;
+  // Control that went astray came to an INT or INT1, which is for the host to answer.
+  if (/vector=(1|3[2-9]|[4-9][0-9]|[0-9]{3}) /.test(ours[at] ?? '')) return undefined;
   // What crosses the 4 GiB of a flat segment is #GP on a processor, and wraps around here.
   if (program.mode === 'compatibility' && /cr2=ffffff/.test(ours[at] ?? '')) return undefined;
   const stepsOfTheirs = native.run(machine, [program], true)[0] ?? [];
