@@ -22,9 +22,11 @@ export function read(into: usize, bytes: usize): i64 {
 export function write(from: usize, bytes: usize): i64 {
   return systemCall3(1, 1, <u64>from, <u64>bytes);
 }
+/** Where memory is asked for first: a program's pointers have 32 bits. */
+const MAPPINGS: u64 = 0x10000000;
 /** Zeroed memory of its own: an address, or an error below 0. */
 export function map(bytes: u64): i64 {
-  return systemCall6(9, 0, bytes, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, NO_FILE, 0);
+  return systemCall6(9, MAPPINGS, bytes, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, NO_FILE, 0);
 }
 export function unmap(address: u64, bytes: u64): i64 {
   return systemCall2(11, address, bytes);

@@ -1,0 +1,226 @@
+/**
+ * The project's own kernel (src/guest/kernel): booted on each interface that a host has, from one image, and typed to. The
+ * programs that it carries are Linux programs too, as far as they go, and are run by this machine's Linux to compare.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { before, describe, it } from 'node:test';
+import { buildKernel, buildProgram } from '../src/guest/testing/build.ts';
+import { type DomainExit, Host } from '../src/index.ts';
+import { bootOnXen, realXen } from './real-xen.ts';
+
+interface Session {
+  readonly exit: DomainExit;
+  /** What the console showed, "\r\n" as "\n". */
+  readonly text: string;
+  /** Nanoseconds of the guest's time, which are instructions. */
+  readonly instructions: number;
+}
+
+/** Boots the kernel, types each line at a prompt, or keys when the console shows a text, and waits for the end. */
+async function type(
+  abi: 'xen' | 'native',
+  ...lines: (string | [shown: string, keys: string])[]
+): Promise<Session> {
+  const host = await Host.create({ memoryMib: 96, clock: 'virtual' });
+  const kernel = await buildKernel('1');
+  const domain = await host.createDomain({ kernel, memoryMib: 32, abi });
+  const writer = domain.console.writable.getWriter();
+  const waiting = [...lines];
+  const running = host.run();
+  let text = '';
+  // Somebody else's words may come behind a prompt, so prompts are counted.
+  let answered = 0;
+  const nextKeys = () => {
+    const [next] = waiting;
+    if (next === undefined) return undefined;
+    if (typeof next !== 'string') return text.endsWith(next[0]) ? next[1] : undefined;
+    return text.split('\n> ').length - 1 > answered && ++answered ? `${next}\r` : undefined;
+  };
+  for await (const bytes of domain.console.readable) {
+    text += Buffer.from(bytes).toString('latin1');
+    const keys = nextKeys();
+    if (keys === undefined) continue;
+    waiting.shift();
+    await writer.write(new TextEncoder().encode(keys));
+  }
+  const exit = await domain.exited;
+  await running;
+  return { exit, text: text.replaceAll('\r\n', '\n'), instructions: host.statistics().instructions };
+}
+
+/** What a command printed: the lines between it and the next prompt. */
+function answer({ text }: Session, command: string): string {
+  const from = text.indexOf(`> ${command}\n`);
+  assert.ok(from >= 0, `${command}: not in ${text}`);
+  const to = text.indexOf('\n> ', from);
+  return text.slice(from + command.length + 3, to < 0 ? undefined : to + 1);
+}
+
+const FAMILY =
+  'zeros: 0\nchild finds: 64\nand has: 194\nchild ended: 7\nparent still has: 65\n' +
+  'hello from a program; hello hello\nthe other ended: 0\n';
+
+for (const abi of ['xen', 'native'] as const) {
+  describe(`the kernel on ${abi}`, () => {
+    let session: Session;
+    before(async () => {
+      session = await type(
+        abi,
+        'help',
+        'ps',
+        'free',
+        'run hello one two',
+        'run family',
+        'run fault',
+        'run primes 4000 &',
+        'run primes 3000',
+        'run sleep 30',
+        'uptime',
+        'pgtable ffffffff80100000',
+        'p2m',
+        'evtchn',
+        'hypercalls',
+        'nonsense',
+        'free',
+        'halt',
+      );
+    });
+
+    it('boots, says where it is, and powers off when told', () => {
+      assert.equal(session.exit.reason, 'poweroff');
+      assert.match(session.text, abi === 'xen' ? /paravirtualized above Xen/ : /on the bare machine/);
+      assert.match(session.text, /^31 MiB|^30 MiB/m);
+      assert.match(answer(session, 'nonsense'), /no such command/);
+    });
+
+    it('starts programs with their words', () => {
+      assert.match(answer(session, 'help'), /run PROGRAM.*hello.*primes/);
+      assert.equal(answer(session, 'run hello one two'), 'hello from a program; hello one two\n');
+    });
+
+    it('shares pages with a child until one writes, runs another program in it, and hears how it ended', () => {
+      assert.equal(answer(session, 'run family'), FAMILY);
+    });
+
+    it('ends a program that touches what is not its own, and nothing else', () => {
+      assert.match(
+        answer(session, 'run fault'),
+        /reading address 8\nfault: trap 14, error 4, address 8, .*\nstatus 139/,
+      );
+    });
+
+    it('lets tasks run side by side', () => {
+      assert.match(session.text, /550 primes below 4000/);
+      assert.match(session.text, /430 primes below 3000/);
+      const [, ticks, switches] = /(\d+) ticks, (\d+) switches/.exec(answer(session, 'uptime'))!;
+      assert.ok(Number(ticks) > 0 && Number(switches) > 10, answer(session, 'uptime'));
+    });
+
+    it('has all memory back when programs have ended, but for the stacks of tasks', () => {
+      const free = [...session.text.matchAll(/ {2}free +(\d+) KiB/g)].map(([, kib]) => Number(kib));
+      assert.equal(free.length, 2);
+      // Two pages for each place in the table of tasks that was ever taken.
+      assert.ok(free[0]! - free[1]! <= 4 * 8, `${free}`);
+    });
+
+    it('walks its own tables', () => {
+      const levels = answer(session, 'pgtable ffffffff80100000');
+      assert.match(levels, /^level 4 +511 .*\nlevel 3 +510 .*\nlevel 2 +0 /);
+      assert.match(levels, abi === 'xen' ? /level 1 +256 .* frame 100 writable/ : /large\n$/);
+    });
+
+    it('knows what only a Xen guest has', () => {
+      if (abi === 'native') {
+        assert.equal(answer(session, 'p2m'), 'there is no Xen below\n');
+        return;
+      }
+      assert.match(answer(session, 'p2m'), /^0 to 1fff +memory, the first is machine frame/);
+      assert.match(answer(session, 'evtchn'), /interdomain .*domain 0\n[\s\S]*virq +virtual interrupt 0/);
+      const [, batches, calls] = /(\d+) batches of together (\d+) calls, 0 refused/.exec(
+        answer(session, 'hypercalls'),
+      )!;
+      assert.ok(Number(calls) > Number(batches));
+    });
+
+    it('edits lines, and remembers them', async () => {
+      const { text } = await type(
+        abi,
+        'nope\x7f\x7fn\x1b[D\x1b[D\x1b[Da\x05!', // "nope", "non", "anon!"
+        '\x1b[A',
+        'junk\x15halt',
+      );
+      assert.equal(text.match(/anon!: no such command/g)?.length, 2, text);
+    });
+
+    it('ends a program at Ctrl-C, or when told, whatever it does', async () => {
+      const { text, exit } = await type(
+        abi,
+        'run echo',
+        ['ends it\r\n', 'word\r'],
+        ['word\r\nword\r\n', '\x03'],
+        'run primes 100000000 &',
+        'kill 3',
+        'ps',
+        'halt',
+      );
+      assert.match(text, /word\nword\nstatus 130\n> /);
+      assert.match(text, /task 3\n> kill 3\n> ps\n/);
+      assert.doesNotMatch(text.slice(text.lastIndexOf('> ps')), /primes/);
+      assert.equal(exit.reason, 'poweroff');
+    });
+
+    it('panics with the chain of callers, and the host hears of a crash', async () => {
+      const { text, exit } = await type(abi, 'panic');
+      assert.match(
+        text,
+        /panic: the shell was asked for it\n[\s\S]* kernel\/shell\/shell\/shell\+\d+\n[\s\S]*runThread/,
+      );
+      assert.equal(exit.reason, 'crash');
+    });
+
+    it('is ready after some 100,000 instructions, whatever the memory', async () => {
+      const { instructions } = await type(abi, 'halt');
+      // The bare machine's clock is measured for 10 ms.
+      assert.ok(instructions < (abi === 'xen' ? 2e6 : 12e6), `${instructions}`);
+    });
+  });
+}
+
+const notLinux = process.platform === 'linux' && process.arch === 'x64' ? false : 'this is no x86-64 Linux';
+
+describe('programs of the kernel', { skip: notLinux }, () => {
+  it('do the same on Linux, whose system calls ours are', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ringone-programs-'));
+    try {
+      for (const name of ['family', 'hello', 'primes'])
+        writeFileSync(join(folder, name), await buildProgram(`src/guest/user/${name}.ts`), { mode: 0o755 });
+      const run = (name: string, ...words: string[]) =>
+        spawnSync(join(folder, name), words, { cwd: folder, argv0: name, encoding: 'utf8' });
+      assert.equal(run('family').stdout, FAMILY);
+      assert.equal(run('hello', 'one', 'two').stdout, 'hello from a program; hello one two\n');
+      assert.equal(run('primes', '3000').stdout, '430 primes below 3000\n');
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+const xen = await realXen();
+
+/** Without anybody at the keyboard the kernel does what its command line says. */
+const SCRIPT = 'shell=run hello;run family;run fault;free;hypercalls;halt';
+
+describe('the kernel on a Xen that is not ours', () => {
+  it("does the same on Debian's Xen", { skip: xen.skip }, async () => {
+    const lines = await bootOnXen(xen.files!, await buildKernel('1'), SCRIPT);
+    const text = lines.filter((line) => line !== '').join('\n');
+    assert.match(text, /paravirtualized above Xen/);
+    assert.ok(text.includes(FAMILY), text);
+    assert.match(text, /calls, 0 refused/);
+    assert.match(text, /reading address 8\nfault: trap 14, error 4, address 8/);
+  });
+});
