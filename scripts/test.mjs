@@ -23,6 +23,9 @@ const words = process.argv.slice(2);
 const kinds = words.filter((word) => word === 'unit' || word === 'system');
 const parts = words.filter((word) => !kinds.includes(word));
 
+/** No file takes half as long, on a busy machine. */
+const FILE_TIMEOUT_MS = 900_000;
+
 const KINDS = {
   unit: { folders: ['src', 'bench'], concurrency: Math.max(1, availableParallelism() - 1) },
   system: { folders: ['test'], concurrency: 2 },
@@ -67,7 +70,8 @@ function count({ type, data }) {
 async function runKind(kind) {
   const files = await filesOf(KINDS[kind]);
   if (files.length === 0) return;
-  const events = run({ files, concurrency: KINDS[kind].concurrency });
+  // One that hangs fails with its name.
+  const events = run({ files, concurrency: KINDS[kind].concurrency, timeout: FILE_TIMEOUT_MS });
   events.on('test:pass', (data) => count({ type: 'test:pass', data }));
   events.on('test:fail', (data) => count({ type: 'test:fail', data }));
   // spec is a class in some versions of Node and made by a call in others.

@@ -144,6 +144,7 @@ describe('ringone run', () => {
       'rssBytes',
       'hypercalls',
       'exits',
+      'memoryHash',
       'engine',
     ]);
     const seconds = ['loadSeconds', 'firstOutputSeconds', 'wallSeconds'].map((key) => stats[key] as number);
@@ -155,7 +156,7 @@ describe('ringone run', () => {
 
   it('writes --profile', async () => {
     const file = join(scratch, 'tiny.folded');
-    await tiny('halt\n', '--profile', file, '--profile-every', '100', '--clock', 'virtual');
+    await tiny('halt\n', '--profile', file, '--profile-every', '100');
     assert.match(readFileSync(file, 'utf8'), /^\w+;put_\[k\] \d+$/m);
   });
 

@@ -33,6 +33,7 @@ const NEW_MODULES = 12;
 const NEW_FUNCTIONS = 96;
 const NEW_SHARE = 0.4;
 const MANY_MODULES = 64;
+const VERY_MANY_MODULES = 1024;
 /** Functions in the table before everything is dropped; their numbers have 16 bits. */
 const FUNCTION_LIMIT = 24_000;
 
@@ -287,12 +288,14 @@ export class CompilerTier {
       this.release([place]);
       return false;
     });
-    if (!this.synchronous && lasting.length > 0) this.modules.push(lasting);
+    this.modules.push(lasting);
   }
 
   /** True if there are enough new modules to put all together. */
   private isScattered(): boolean {
     const { modules, whole } = this;
+    // Compiled one by one, functions are together only to have what is stale go.
+    if (this.synchronous) return modules.length >= VERY_MANY_MODULES;
     if (modules.length < NEW_MODULES) return false;
     const count = modules.reduce((sum, module) => sum + module.length, 0);
     return modules.length >= MANY_MODULES || count >= Math.max(NEW_FUNCTIONS, NEW_SHARE * whole.length);
@@ -315,7 +318,7 @@ export class CompilerTier {
     stats.merged += residents.length;
     this.arriving++;
     this.consolidating = true;
-    void WebAssembly.instantiate(bytes, linked.imports).then(() => {
+    const done = (): void => {
       this.arriving--;
       this.consolidating = false;
       this.linked = linked;
@@ -323,7 +326,11 @@ export class CompilerTier {
       this.modules = [];
       this.onLink(linked.run);
       this.release(this.held.splice(0));
-    });
+    };
+    if (this.synchronous) {
+      new WebAssembly.Instance(new WebAssembly.Module(bytes), linked.imports);
+      done();
+    } else void WebAssembly.instantiate(bytes, linked.imports).then(done);
     stats.milliseconds += this.now() - started;
   }
 
