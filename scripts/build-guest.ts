@@ -37,7 +37,7 @@ if (process.argv.includes('--force') || !(await isFresh())) {
   await writeFile(
     output,
     '/** The kernel of src/guest/kernel, an x86-64 ELF with Xen notes: made by scripts/build-guest.ts. */\n' +
-      `export const KERNEL_ELF =\n  '${Buffer.from(kernel).toString('base64')}';\n`,
+      `export const KERNEL_ELF: string =\n  '${Buffer.from(kernel).toString('base64')}';\n`,
   );
   console.log(`${output}: ${kernel.length} bytes of ELF`);
 }

@@ -9,6 +9,7 @@
  *
  * It needs neither Node nor a page: only what both have. What is not exported here may change without notice.
  */
+export { builtinGuest } from './guest/builtin.ts';
 export { buildTinyGuest } from './guest/tiny/guest.ts';
 export type { CrashReport } from './hypervisor/crash-report.ts';
 export { OutOfFramesError } from './hypervisor/frames.ts';

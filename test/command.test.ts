@@ -80,6 +80,20 @@ describe('ringone run', () => {
     assert.match(stdout, /hello from the tiny guest[\s\S]*32 MiB[\s\S]*halt/);
   });
 
+  it('starts the guest that is built in when no kernel is named, on either interface, and says so', async () => {
+    for (const [words, greeting] of [
+      [[], /paravirtualized above Xen[\s\S]*hello from a program; hello you\r\n/],
+      [['--abi', 'native'], /on the bare machine[\s\S]*hello from a program; hello you\r\n/],
+    ] as const) {
+      const running = start('run', ...words);
+      await running.shows('> ');
+      running.type('run hello you\nhalt\n');
+      const { status, stdout, stderr } = await running.outcome;
+      assert.deepEqual([status, stderr], [0, 'ringone: no kernel is named: this is the built-in guest\n']);
+      assert.match(stdout, greeting);
+    }
+  });
+
   it('lets the guest live on when stdin ends', async () => {
     const running = start('run', 'tiny', SMALL);
     running.endInput();
@@ -208,8 +222,9 @@ describe('npm start', () => {
     const running = startProgram(process.execPath, [COMMAND, 'start'], { env });
     await running.shows('> ');
     running.type('halt\n');
-    const { status, stderr } = await running.outcome;
+    const { status, stdout, stderr } = await running.outcome;
     assert.equal(status, 0);
+    assert.match(stdout, /^ringone: a small kernel/);
     const lines = stderr
       .trimEnd()
       .split('\n')
@@ -232,7 +247,6 @@ describe('a mistake', () => {
     ['an unknown command', ['fly'], /fly/],
     ['an unknown option', ['run', 'tiny', '--wings'], /--wings/],
     ['an option without its value', ['run', 'tiny', '--memory'], /--memory/],
-    ['no image', ['run'], /no kernel/],
     ['a missing file', ['run', join(scratch, 'missing')], /missing: no such file/],
     ['a truncated image', ['run', truncated], /truncated/],
     ['an image of something else', ['run', foreign], /foreign: /],

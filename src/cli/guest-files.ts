@@ -1,8 +1,9 @@
 /**
  * From the words of the command line to a domain: which kernel, which ramdisk, which settings. A word may be a kernel's
- * file, a configuration file (told apart by content), `debian:6.1` and its like, or `tiny`, the guest that is built in.
+ * file, a configuration file (told apart by content), `debian:6.1` and its like, or the name of a guest that is built in.
  */
 import { readFile } from 'node:fs/promises';
+import { builtinGuest } from '../guest/builtin.ts';
 import { buildTinyGuest } from '../guest/tiny/guest.ts';
 import {
   type DomainConfig,
@@ -17,7 +18,8 @@ import { fileError, UsageError } from './errors.ts';
 import { progressBar } from './progress.ts';
 import { debianKernel, guestNames, pullDebian } from './pull.ts';
 
-/** The name of the built-in guest on the command line. */
+/** Names of the guests that need no file: our own kernel, and the smallest one that answers. */
+export const BUILTIN = 'builtin';
 export const TINY = 'tiny';
 
 /** Keys of a configuration that are options too. */
@@ -32,6 +34,8 @@ export interface Guest {
   readonly kernelName: string;
   readonly ramdisk: Uint8Array | undefined;
   readonly ramdiskName: string | undefined;
+  /** Nobody named a kernel, so this is the built-in one. */
+  readonly isDefault: boolean;
 }
 
 /** Files that an IMAGE brings along, unless the settings name others. */
@@ -44,7 +48,7 @@ interface Brought {
 
 /**
  * `words` are IMAGE or CONFIG, if any, and `key=value` words. Settings count in this order: the CONFIG file, `key=value`
- * words, options. Raises UsageError, ConfigError and PullError.
+ * words, options. Where neither names a kernel it is the built-in guest. Raises UsageError, ConfigError and PullError.
  */
 export async function findGuest(words: readonly string[], options: ConfigOptions): Promise<Guest> {
   const isOverride = (word: string) => /^[A-Za-z_][A-Za-z0-9_]*=/.test(word);
@@ -56,7 +60,12 @@ export async function findGuest(words: readonly string[], options: ConfigOptions
     ...OPTION_KEYS.flatMap((key) => optionSetting(key, options[key])),
   ]);
 
-  const found = image === undefined ? undefined : await openImage(image);
+  const isDefault = image === undefined && !given.has('kernel');
+  const found = isDefault
+    ? await openNamed(BUILTIN)
+    : image === undefined
+      ? undefined
+      : await openImage(image);
   const settings = found !== undefined && 'settings' in found ? found.settings : new Map<string, XlSetting>();
   const brought = found !== undefined && 'kernel' in found ? found : undefined;
   const config = readDomainConfig(settings, given);
@@ -65,13 +74,8 @@ export async function findGuest(words: readonly string[], options: ConfigOptions
       `${image} is a kernel, and ${given.get('kernel')!.where} names another; expected one`,
     );
   }
-  if (brought === undefined && config.kernel === undefined) {
-    throw new UsageError(
-      image === undefined
-        ? 'no kernel: expected an IMAGE, a CONFIG, or --kernel FILE'
-        : `${image}: no kernel: expected kernel = "FILE"`,
-    );
-  }
+  if (brought === undefined && config.kernel === undefined)
+    throw new UsageError(`${image}: no kernel: expected kernel = "FILE"`);
   const kernelName = brought?.kernelName ?? config.kernel!;
   const ramdiskName = config.ramdisk ?? brought?.ramdiskName;
   return {
@@ -80,6 +84,7 @@ export async function findGuest(words: readonly string[], options: ConfigOptions
     kernel: brought?.kernel ?? (await read(kernelName)),
     ramdiskName,
     ramdisk: config.ramdisk === undefined ? brought?.ramdisk : await read(config.ramdisk),
+    isDefault,
   };
 }
 
@@ -109,7 +114,8 @@ async function openImage(name: string): Promise<Brought | { readonly settings: X
 
 /** A guest that goes by a name instead of a file; undefined if there is none of that name. */
 async function openNamed(name: string): Promise<Brought | undefined> {
-  if (name === TINY) return tinyGuest();
+  if (name === TINY) return { kernel: buildTinyGuest(), kernelName: TINY };
+  if (name === BUILTIN) return { kernel: await builtinGuest(), kernelName: BUILTIN };
   if (name !== 'debian' && !name.startsWith('debian:')) return undefined;
   const which = debianKernel(name);
   if (which === undefined) throw new UsageError(`${name}: no such guest; expected ${guestNames.join(', ')}`);
@@ -121,11 +127,6 @@ async function openNamed(name: string): Promise<Brought | undefined> {
     ramdisk: buildBusyboxInitramfs({ busybox: await read(pulled.busybox) }),
     ramdiskName: `busybox ${pulled.busybox}`,
   };
-}
-
-/** The built-in guest. */
-function tinyGuest(): Brought {
-  return { kernel: buildTinyGuest(), kernelName: TINY };
 }
 
 /**

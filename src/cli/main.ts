@@ -44,7 +44,10 @@ function program(finish: (status: number) => void): Command {
   ringone
     .command('run')
     .description('boot a guest, with its console on stdin and stdout; on a terminal Ctrl-] leaves')
-    .argument('[IMAGE|CONFIG]', `a kernel, an xl.cfg file, ${guestNames.join(', ')}, or tiny`)
+    .argument(
+      '[IMAGE|CONFIG]',
+      `a kernel, an xl.cfg file, ${guestNames.join(', ')}, tiny, or builtin (default)`,
+    )
     .argument('[key=value...]', 'settings as in an xl.cfg file; they override those of CONFIG')
     .option('--kernel <FILE>', 'the kernel: a bzImage or an ELF file for Xen PV')
     .option('--ramdisk <FILE>', "the kernel's initial RAM disk")

@@ -380,7 +380,6 @@ describe('the guest of ringone run', () => {
   const text = file('text.cfg', 'memory = 64\ndisk = ["x"]\n');
   const plain = file('plain.cfg', 'memory = 64\n');
   for (const [words, options, message] of [
-    [[], {}, 'no kernel: expected an IMAGE, a CONFIG, or --kernel FILE'],
     [[missing], {}, `${missing}: no such file`],
     [['tiny'], { ramdisk: missing }, `${missing}: no such file`],
     [[scratch], {}, `${scratch}: is a directory`],

@@ -99,6 +99,7 @@ export async function run(
   const profile = await profileOptions(options);
   const guest = await findGuest(words, options);
   const { stderr, createHost } = surroundings;
+  if (guest.isDefault) stderr.write('ringone: no kernel is named: this is the built-in guest\n');
   const onLine = (line: string) => stderr.write(`trace: ${line}\n`);
   const host = await createHost({
     memoryMib: guest.config.maxMemoryMib,

@@ -1,6 +1,6 @@
 /** `npm start`: the shortest way to a guest. Debian's cloud kernel and a shell; without a network, the built-in guest. */
 import { AptError } from './apt.ts';
-import { TINY } from './guest-files.ts';
+import { BUILTIN } from './guest-files.ts';
 import { PullError } from './pull.ts';
 import { type RunSurroundings, run } from './run.ts';
 
@@ -15,6 +15,6 @@ export async function start(surroundings: RunSurroundings): Promise<number> {
   } catch (error) {
     if (!(error instanceof PullError || error instanceof AptError)) throw error;
     stderr.write(`ringone: ${error.message}; this is the built-in guest instead\n`);
-    return run([TINY], {}, surroundings);
+    return run([BUILTIN], {}, surroundings);
   }
 }
