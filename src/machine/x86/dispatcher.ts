@@ -214,7 +214,7 @@ function emitCold(f: FunctionBuilder, links: Links): void {
   f.store64(BASE, f.parameter(0), CPU + REG_PAGE);
   f.set(record, load32(BASE, CPU + CPU_COLD_RECORD));
   // What compiled code only leaves to the interpreter for once is not to be compiled again from there.
-  const counts = f.variable(ne(record, load32(BASE, CPU + CPU_SKIPPED)));
+  const counts = f.variable(or(eqz(record), ne(record, load32(BASE, CPU + CPU_SKIPPED))));
   f.loop((again) => {
     f.if(eqz(record), () => {
       lookUp(f, record, rip);

@@ -95,3 +95,19 @@ test('regions are counted when they are asked for, compiled, invalidated and evi
   assert.ok(tier.stats.evicted > second.evicted);
   assert.equal(tier.stats.invalidated, second.invalidated);
 });
+
+test('what only compiled code goes to becomes hot, too', async () => {
+  const machine = await TestMachine.create('compiler', 3);
+  const { cpu, engine } = machine;
+  for (const page of [CODE, DATA, DATA + PAGE_SIZE]) machine.mapNew(page, PAGE_RW);
+  // A loop of 1,000 rounds, which is compiled first, and a function in another page that it calls.
+  machine.code(CODE, 'be e8 03 00 00 ff d3 ff ce 75 fa cc');
+  machine.code(DATA, `${'48 ff c0 '.repeat(20)} c3`);
+  cpu.setRegNumber(RBX, DATA);
+  cpu.setRegNumber(RSP, DATA + 2 * PAGE_SIZE);
+  const before = engine.counts().interpreted;
+  assert.equal(machine.run(CODE, 1e6).exit, 'interrupt');
+  assert.equal(cpu.reg(RAX), 20000);
+  const interpreted = engine.counts().interpreted - before;
+  assert.ok(interpreted < 500, `${interpreted} of 24,000 instructions were interpreted`);
+});
