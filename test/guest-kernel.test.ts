@@ -85,6 +85,9 @@ for (const abi of ['xen', 'native'] as const) {
         'evtchn',
         'hypercalls',
         'nonsense',
+        'run memory 20',
+        'run memory 40',
+        'run memory 20',
         'free',
         'halt',
       );
@@ -120,11 +123,17 @@ for (const abi of ['xen', 'native'] as const) {
       assert.ok(Number(ticks) > 0 && Number(switches) > 10, answer(session, 'uptime'));
     });
 
-    it('has all memory back when programs have ended, but for the stacks of tasks', () => {
+    it('maps memory when somebody needs it, and ends who wants more than there is', () => {
+      assert.equal(answer(session, 'run memory 20'), '20 MiB are well\n');
+      assert.match(answer(session, 'run memory 40'), /^memory: trap 14, error 6, address .*\nstatus 139\n$/);
+      assert.equal(session.text.match(/20 MiB are well/g)?.length, 2);
+    });
+
+    it('has all memory back when programs have ended, but for stacks of tasks and tables to map it', () => {
       const free = [...session.text.matchAll(/ {2}free +(\d+) KiB/g)].map(([, kib]) => Number(kib));
       assert.equal(free.length, 2);
-      // Two pages for each place in the table of tasks that was ever taken.
-      assert.ok(free[0]! - free[1]! <= 4 * 8, `${free}`);
+      // Two pages for each place in the table of tasks that was ever taken, one for each 2 MiB.
+      assert.ok(free[0]! - free[1]! <= 4 * 8 + 16 * 4, `${free}`);
     });
 
     it('walks its own tables', () => {
@@ -212,7 +221,7 @@ describe('programs of the kernel', { skip: notLinux }, () => {
 const xen = await realXen();
 
 /** Without anybody at the keyboard the kernel does what its command line says. */
-const SCRIPT = 'shell=run hello;run family;run fault;free;hypercalls;halt';
+const SCRIPT = 'shell=run hello;run family;run memory 40;run fault;free;hypercalls;halt';
 
 describe('the kernel on a Xen that is not ours', () => {
   it("does the same on Debian's Xen", { skip: xen.skip }, async () => {
@@ -220,6 +229,7 @@ describe('the kernel on a Xen that is not ours', () => {
     const text = lines.filter((line) => line !== '').join('\n');
     assert.match(text, /paravirtualized above Xen/);
     assert.ok(text.includes(FAMILY), text);
+    assert.match(text, /40 MiB are well/);
     assert.match(text, /calls, 0 refused/);
     assert.match(text, /reading address 8\nfault: trap 14, error 4, address 8/);
   });

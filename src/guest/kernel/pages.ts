@@ -70,7 +70,9 @@ export function startPages(start: usize, limit: u64, tables: usize): void {
   if (end > MOST_MEMORY) end = MOST_MEMORY;
   memoryEnd = virtualOf(end & ~(<u64>PAGE - 1));
   mappedEnd = start;
-  while (mappedEnd < memoryEnd && isMapped(mappedEnd)) mappedEnd += PAGE;
+  for (let reach = mappedFrom(start); reach > 0 && mappedEnd < memoryEnd; reach = mappedFrom(mappedEnd))
+    mappedEnd += reach;
+  if (mappedEnd > memoryEnd) mappedEnd = memoryEnd;
   counts = takeFresh((<usize>(end / <u64>PAGE) * 2 + PAGE - 1) / PAGE);
   if (counts === 0) unreachable();
   memory.fill(counts, 0, <usize>(end / <u64>PAGE) * 2);
@@ -89,13 +91,15 @@ function endOfRam(physical: u64): u64 {
   return unreachable();
 }
 
-function isMapped(page: usize): bool {
+/** How many bytes from `page` on the entry that maps it reaches; 0: there is none. */
+function mappedFrom(page: usize): usize {
   const pmd = findEntry(root, native(page), 2);
-  if (pmd === 0) return false;
+  if (pmd === 0) return 0;
   const entry = load<u64>(pmd);
-  if ((entry & PRESENT) === 0) return false;
-  if ((entry & LARGE) !== 0) return true;
-  return (load<u64>(entryIn(pageBehind(entry), native(page), 1)) & PRESENT) !== 0;
+  if ((entry & PRESENT) === 0) return 0;
+  const reach = <usize>TABLE_REACH;
+  if ((entry & LARGE) !== 0) return reach - (page & (reach - 1));
+  return (load<u64>(entryIn(pageBehind(entry), native(page), 1)) & PRESENT) !== 0 ? PAGE : 0;
 }
 
 /** Maps what lies between `mappedEnd` and the next boundary of 2 MiB. Takes a page for the table if there is none. */

@@ -15,7 +15,6 @@ import {
   exitSpace,
   flushTlbSingle,
   flushTlbUser,
-  getAndClearPte,
   leaveLazyMmu,
   makePte,
   pgdAlloc,
@@ -160,7 +159,8 @@ export function resolveFault(space: usize, address: u64, write: bool): bool {
   if (at === 0) return false;
   const entry = load<u64>(at);
   if ((entry & PRESENT) === 0) return bringPage(space, region, page, at);
-  if (write && (entry & WRITE) === 0 && !ownPage(space, page, at, entry)) return false;
+  if (write && (entry & WRITE) === 0) return ownPage(space, page, at, entry);
+  // The processor remembered what was true before.
   flushTlbSingle(page);
   return true;
 }
@@ -187,6 +187,7 @@ function ownPage(space: usize, address: u64, at: usize, entry: u64): bool {
   copyFaults++;
   if (usersOf(shared) === 1) {
     setPteAt(space, address, at, entry | WRITE | DIRTY);
+    flushTlbSingle(address);
     return true;
   }
   const page = takeAnyPage();
@@ -280,31 +281,46 @@ function freeBelow(at: usize, level: u32): void {
   dropPage(page);
 }
 
-/** Takes a region's pages away, and the region. The space is loaded. */
+/** Takes the region that begins at `start` away, and its pages. The space is loaded. */
 export function removeRegion(space: usize, start: u64): bool {
   const record = changetype<Space>(space);
   for (let i: u32 = 0; i < record.regions; i++) {
     const region = regionAt(space, i);
     if (region.start !== start) continue;
-    for (let address = region.start; address < region.end; address += <u64>PAGE) clearPage(space, address);
-    flushTlbUser();
-    memory.copy(
-      changetype<usize>(region),
-      changetype<usize>(regionAt(space, --record.regions)),
-      SIZEOF_Region,
-    );
+    for (let address = region.start; address < region.end; ) address = clearSome(space, address, region.end);
+    record.regions--;
+    memory.copy(changetype<usize>(region), changetype<usize>(regionAt(space, record.regions)), SIZEOF_Region);
     return true;
   }
   return false;
 }
 
-function clearPage(space: usize, address: u64): void {
-  const at = findEntry(changetype<Space>(space).root, address, 1);
-  if (at === 0 || (load<u64>(at) & PRESENT) === 0) return;
-  const page = pageBehind(getAndClearPte(at));
-  flushTlbSingle(address);
-  dropPage(page);
-  changetype<Space>(space).pages--;
+const CLEARED_AT_ONCE: usize = 64;
+const cleared: usize = memory.data(64 * 4, 4);
+
+/** Clears up to 64 entries in one batch. A page is given back when nobody can reach it any more. Returns where it stopped. */
+function clearSome(space: usize, start: u64, end: u64): u64 {
+  let count: usize = 0;
+  let address = start;
+  enterLazyMmu();
+  while (address < end && count < CLEARED_AT_ONCE) {
+    const at = findEntry(changetype<Space>(space).root, address, 1);
+    if (at === 0) {
+      address = (address + TABLE_REACH) & ~(TABLE_REACH - 1);
+      continue;
+    }
+    const entry = load<u64>(at);
+    if ((entry & PRESENT) !== 0) {
+      store<usize>(cleared + count++ * 4, pageBehind(entry));
+      setPteAt(space, address, at, 0);
+    }
+    address += <u64>PAGE;
+  }
+  flushTlbUser();
+  leaveLazyMmu();
+  for (let i: usize = 0; i < count; i++) dropPage(load<usize>(cleared + i * 4));
+  changetype<Space>(space).pages -= <u32>count;
+  return address;
 }
 
 /** The kernel's own place for a byte of a user's page that is present. */
