@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { buildBusyboxInitramfs, buildTinyGuest } from '../../src/index.ts';
+import { buildBusyboxInitramfs, builtinGuest } from '../../src/index.ts';
 import { guest } from '../guests.ts';
 import { PROLOGUE } from '../system/guest-script.ts';
 import { Chromium, type Page, skipChromium } from './chromium.ts';
@@ -72,6 +72,18 @@ describe('the library in a browser', () => {
     return { seen, compiled };
   }
 
+  /** What a command of the guest's shell prints, once there is a prompt behind it. */
+  async function answer(command: string): Promise<string> {
+    const screen = await page.evaluate<string>(`testPage.shows(/> ${command}\\r\\n[\\s\\S]*> $/)`);
+    const [, said] = screen.split(`> ${command}\r\n`);
+    return said!.replace(/\r\n> $/, '').replaceAll('\r\n', '\n');
+  }
+
+  async function ask(command: string): Promise<string> {
+    await page.type(`${command}\n`);
+    return answer(command);
+  }
+
   it('is one file that imports nothing', async () => {
     const { content, imports } = await bundleLibrary();
     assert.ok(content.length > 0);
@@ -82,14 +94,18 @@ describe('the library in a browser', () => {
     'boots the built-in guest in a worker, and it answers what is typed on the page',
     inBrowser,
     async () => {
-      await page.evaluate(`testPage.talk({ commandLine: 'in a browser', memoryMib: 32 })`);
-      const greeting = await page.evaluate<string>(`testPage.shows('> ')`);
-      assert.match(greeting, /hello from the tiny guest/);
-      await page.type('args\n');
-      assert.equal(
-        await page.evaluate(`testPage.shows('browser\\r\\n> ')`),
-        `${greeting}args\r\nin a browser\r\n> `,
-      );
+      await page.evaluate(`testPage.talk({ commandLine: 'shell=run hello early', memoryMib: 32 })`);
+      assert.equal(await answer('run hello early'), 'hello from a program; hello early');
+      const greeting = await page.evaluate<string>('testPage.shows(/> $/)');
+      assert.match(greeting, /^ringone: a small kernel, paravirtualized above Xen\r\n/);
+      const help = await ask('help');
+      assert.match(help, /^help +this list\n/);
+      assert.match(help, /^run PROGRAM .* hello .*primes/m);
+      assert.match(help, /^panic, reboot, halt +ways to leave$/m);
+      assert.match(await ask('free'), /^memory +\d{5} KiB\n +free +\d{5} KiB\n/);
+      assert.equal(await ask('run hello there'), 'hello from a program; hello there');
+      assert.match(await ask('ps'), /^TASK STATE .*\n +0 ready .* idle\n +1 running .* shell$/);
+      assert.match(await ask('dance'), /^dance: no such command/);
       await page.type('halt\n');
       const { reason, memoryMib } = await page.evaluate<Ended>('testPage.ended()');
       assert.equal(reason, 'poweroff');
@@ -98,14 +114,16 @@ describe('the library in a browser', () => {
   );
 
   it('runs the built-in guest to the same end as in Node, byte for byte', inBrowser, async () => {
-    const { seen } = await observeBoth({
-      kernel: buildTinyGuest(),
-      commandLine: 'some arguments',
+    const { seen, compiled } = await observeBoth({
+      kernel: await builtinGuest(),
+      commandLine: 'shell=free;ps',
       memoryMib: 32,
-      typed: 'args\rmemory\rlog\rwhatever\rcrash\r',
+      typed: 'help\rrun primes\rrun family\rrun memory 4\rrun fault\ruptime\rhypercalls\rpanic\r',
     });
     assert.equal(seen.reason, 'crash');
-    assert.match(seen.console, /some arguments[\s\S]*32 MiB[\s\S]*whatever/);
+    assert.match(seen.console, /> ps\r\nTASK[\s\S]*\r\n2262 primes/);
+    assert.match(seen.console, /parent still has: 65\r\n[\s\S]*status 139\r\n[\s\S]*panic: /);
+    assert.ok(compiled > 0);
   });
 
   it("runs Debian's kernel to the same end as in Node, byte for byte", {

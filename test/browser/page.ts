@@ -42,11 +42,11 @@ const testPage = {
     });
   },
 
-  /** What is on the screen, once it ends with a text. */
-  shows(text: string): Promise<string> {
+  /** What is on the screen, once it is like the pattern. */
+  shows(pattern: RegExp): Promise<string> {
     const shown = new Promise<string>((resolve) => {
       const look = () => {
-        if (!screen.textContent!.endsWith(text)) return;
+        if (!pattern.test(screen.textContent!)) return;
         watchers.delete(look);
         resolve(screen.textContent!);
       };

@@ -2,7 +2,7 @@
  * The host's side of the test page: a module worker that has the library and no document. It is told one
  * thing to do, and says what came of it in messages to the page.
  */
-import { buildTinyGuest, Host } from 'ringone';
+import { builtinGuest, Host } from 'ringone';
 import { type Inputs, type Observation, observe } from './observe.ts';
 
 /**
@@ -48,7 +48,7 @@ function report(message: Report): void {
 
 async function talk(commandLine: string, memoryMib: number): Promise<void> {
   const host = await Host.create({ memoryMib });
-  const domain = await host.createDomain({ kernel: buildTinyGuest(), commandLine, memoryMib });
+  const domain = await host.createDomain({ kernel: await builtinGuest(), commandLine, memoryMib });
   keyboard = domain.console.writable.getWriter();
   const running = host.run();
   const reader = domain.console.readable.pipeThrough(new TextDecoderStream()).getReader();
