@@ -72,7 +72,8 @@ export function isExcerpt({ name, lines }: Block): boolean {
 export function missingIn(chapter: string): string[] {
   const prose = chapterText(chapter).replaceAll(BLOCK, '');
   const missing: string[] = [];
-  for (const [, path, name] of prose.matchAll(/`((?:src|test|scripts|docs|bench)\/[\w./-]+)(?:: (\w+))?`/g)) {
+  for (const [, words] of prose.matchAll(/`((?:src|test|scripts|docs|bench)\/[^`]*)`/g)) {
+    const [path, name] = words!.split(/:\s/);
     if (!existsSync(join(root, path!))) missing.push(path!);
     else if (name !== undefined && !declares(readFileSync(join(root, path!), 'utf8'), name)) {
       missing.push(`${path}: ${name}`);
