@@ -234,11 +234,14 @@ function emitCold(f: FunctionBuilder, links: Links): void {
     f.set(counts, BASE);
     f.set(left, load32(BASE, CPU + CPU_BUDGET));
     f.store64(BASE, sub(interpreted, extendU(left)), ENGINE_INTERPRETED);
+    f.set(record, BASE);
     f.if(eq(why, i32(Exit.Decode)), () => {
-      find(load32(BASE, CPU + CPU_EXIT_RECORD));
+      const stop = load32(BASE, CPU + CPU_EXIT_RECORD);
+      // It came to an address that it could not find; that is looked for above, without JavaScript first.
+      f.brIf(again, eqz(stop));
+      find(stop);
       f.br(again);
     });
-    f.set(record, BASE);
     f.if(eq(why, i32(Exit.Compiled)), () => {
       spendAll(f, left);
       const target = f.let(functionOf(load32(BASE, CPU + CPU_EXIT_RECORD), links));
