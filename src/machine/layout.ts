@@ -249,12 +249,11 @@ export const CODE_TABLE_SIZE = 0x6000;
 
 /**
  * Sixteen bytes for each record of decoded code, at `heat base + (record >> HEAT_SHIFT)`: once compiled, the number of its
- * function (u32) and the handler that the record had (u16); how often a run began there (u16, wraps around); how often the
- * function that begins there was left because the TLB did not know an address (u32).
+ * function (u32) and the handler that the record had (u16); how often that function was left because the TLB did not know an
+ * address (u32).
  */
 export const HEAT_SHIFT = 1;
 export const HEAT_HANDLER = 4;
-export const HEAT_COUNT = 6;
 export const HEAT_MISSES = 8;
 
 // ------------------------------------------------------------------ paging

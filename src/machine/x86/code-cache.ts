@@ -14,7 +14,6 @@ import {
   CPU,
   CPU_CODE_CHANGED,
   ENGINE_CODE_LINES,
-  HEAT_COUNT,
   HEAT_MISSES,
   HEAT_SHIFT,
   MODE_CHECKED_FS,
@@ -32,6 +31,7 @@ import {
   PSEUDO_STRADDLE,
   REC_DISPLACEMENT,
   REC_HANDLER,
+  REC_HEAT,
   REC_LINK,
   REC_OFFSET,
   REC_RUN,
@@ -228,7 +228,7 @@ export class CodeCache {
     for (let r = end - RECORD_SIZE; r >= first; r -= RECORD_SIZE) {
       const pseudo = view.getUint16(r + REC_HANDLER, true) <= PSEUDO_LIMIT;
       if (!pseudo) run++;
-      view.setUint16(heat + (r >>> HEAT_SHIFT) + HEAT_COUNT, 0, true);
+      view.setUint16(r + REC_HEAT, 0, true);
       view.setUint32(heat + (r >>> HEAT_SHIFT) + HEAT_MISSES, 0, true);
       u8[r + REC_RUN] = run;
     }

@@ -274,7 +274,7 @@ export class CompilerEmitter extends Emitter {
     return i32(size === 4 ? low : low & (size === 2 ? 0xffff : 0xff));
   }
   extra(): Expression {
-    return i32(this.field32(REC_EXTRA));
+    return i32(this.view.getUint16(this.record + REC_EXTRA, true));
   }
   /** A register of an address: the two that are not general registers are a constant and the page. */
   private addressRegister(offset: number): Expression {

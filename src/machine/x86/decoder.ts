@@ -247,7 +247,7 @@ export class Decoder {
     view.setInt32(record + REC_IMMEDIATE, 0, true);
     view.setInt32(record + REC_IMMEDIATE + 4, 0, true);
     view.setInt32(record + REC_LINK, 0, true);
-    view.setInt32(record + REC_EXTRA, 0, true);
+    view.setUint16(record + REC_EXTRA, 0, true);
     u8[record + REC_REG] = REG_ZERO;
     u8[record + REC_RM] = REG_ZERO;
     u8[record + REC_INDEX] = REG_ZERO;
@@ -321,18 +321,18 @@ export class Decoder {
           u8[record + REC_REG] = ((modrm >> 3) & 7) * 8;
           break;
         case 'S':
-          view.setInt32(record + REC_EXTRA, (modrm >> 3) & 7, true);
+          view.setUint16(record + REC_EXTRA, (modrm >> 3) & 7, true);
           if (((modrm >> 3) & 7) > 5) return undefinedHere();
           break;
         case 'C':
         case 'D': {
           const n = ((modrm >> 3) & 7) | ((rex & 4) << 1);
           if (letter === 'C' ? ((CONTROL_REGISTERS >> n) & 1) === 0 : n > 7) return undefinedHere();
-          view.setInt32(record + REC_EXTRA, n, true);
+          view.setUint16(record + REC_EXTRA, n, true);
           break;
         }
         case 'F':
-          view.setInt32(record + REC_EXTRA, modrm & 7, true);
+          view.setUint16(record + REC_EXTRA, modrm & 7, true);
           break;
         case 'E':
         case 'R':
@@ -369,7 +369,7 @@ export class Decoder {
             view.setInt32(record + REC_IMMEDIATE, low, true);
             view.setInt32(record + REC_IMMEDIATE + 4, high, true);
           } else {
-            view.setInt32(record + REC_EXTRA, low & 0xff, true);
+            view.setUint16(record + REC_EXTRA, low & 0xff, true);
           }
           break;
         }
@@ -388,7 +388,7 @@ export class Decoder {
           if (p + bytes + 2 > limit) return short();
           const offsetValue = bytes === 2 ? view.getUint16(at + p, true) : view.getInt32(at + p, true);
           view.setInt32(record + REC_IMMEDIATE, offsetValue, true);
-          view.setInt32(record + REC_EXTRA, view.getUint16(at + p + bytes, true), true);
+          view.setUint16(record + REC_EXTRA, view.getUint16(at + p + bytes, true), true);
           p += bytes + 2;
           break;
         }

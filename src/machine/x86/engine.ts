@@ -56,6 +56,7 @@ import {
   PSEUDO_STRADDLE,
   REC_DISPLACEMENT,
   REC_HANDLER,
+  REC_HEAT,
   REC_LINK,
   REC_OFFSET,
   REC_RUN,
@@ -643,6 +644,8 @@ export class Engine implements Translator, FollowingPage {
     for (; left > 0; from += RECORD_SIZE, to += RECORD_SIZE) {
       u8.copyWithin(to, from, from + RECORD_SIZE);
       view.setUint16(to + REC_HANDLER, handlerOf(this.memory, from), true);
+      // A copy does not get hot: its next arrival is number 0.
+      view.setUint16(to + REC_HEAT, 0xffff, true);
       if (view.getUint16(from + REC_HANDLER, true) > PSEUDO_STRADDLE) left--;
       u8[to + REC_RUN] = left + 1 < count ? left + 1 : count;
     }

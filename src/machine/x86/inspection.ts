@@ -3,7 +3,6 @@
  * functions that contain it. Data only; `toolstack/inspection-text.ts` makes a report of it. Looking leaves no trace.
  */
 import type { Signatures } from '../../wasm/disassemble.ts';
-import { HEAT_COUNT, HEAT_SHIFT } from '../layout.ts';
 import type { Gva, HostAddress, MachineMemory, Maddr, Mfn } from '../memory.ts';
 import { PAGE_SIZE } from '../memory.ts';
 import type { CodeCache, CodePage } from './code-cache.ts';
@@ -12,6 +11,7 @@ import {
   PSEUDO_COMPILED,
   PSEUDO_COUNT,
   REC_HANDLER,
+  REC_HEAT,
   REC_LENGTH,
   REC_LINK,
   REC_OFFSET,
@@ -136,7 +136,7 @@ export class Inspector {
       mnemonic: definition?.mnemonic ?? '?',
       handler,
       run: u8[record + REC_RUN]!,
-      heat: view.getUint16(memory.heat + (record >>> HEAT_SHIFT) + HEAT_COUNT, true),
+      heat: view.getUint16(record + REC_HEAT, true),
       entry: view.getUint16(record + REC_HANDLER, true) === PSEUDO_COMPILED,
       linked: definition?.options.branch === true && view.getUint32(record + REC_LINK, true) !== 0,
     };

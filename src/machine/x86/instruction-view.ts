@@ -58,7 +58,7 @@ export class InstructionView {
 
   /** The control or debug register in ModRM.reg, by number. */
   get specialRegister(): number {
-    return this.memory.view.getInt32(this.record + REC_EXTRA, true);
+    return this.memory.view.getUint16(this.record + REC_EXTRA, true);
   }
 
   /** An immediate byte, unsigned. */

@@ -178,7 +178,7 @@ export class InterpreterEmitter extends Emitter {
     return load64(this.record, REC_IMMEDIATE);
   }
   extra(): Expression {
-    return load32(this.record, REC_EXTRA);
+    return load16U(this.record, REC_EXTRA);
   }
   /** XMM and x87 operands: register offsets in the record are n × 8. */
   xmmReg(): Expression {

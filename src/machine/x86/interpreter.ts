@@ -60,7 +60,6 @@ import {
   CPU_RUN_START,
   CPU_SKIPPED,
   CPU_TLB_BANK,
-  HEAT_COUNT,
   HEAT_HANDLER,
   HEAT_SHIFT,
   REG_PAGE,
@@ -75,6 +74,7 @@ import {
   PSEUDO_COUNT,
   REC_DISPLACEMENT,
   REC_HANDLER,
+  REC_HEAT,
   REC_IMMEDIATE,
   REC_LENGTH,
   REC_LINK,
@@ -91,9 +91,10 @@ const BASE = i32(0);
 type Signatures = ReturnType<typeof exportedSignatures>;
 
 /**
- * The interpreter's module. It exports `interpret(record, budget, counts) → Exit`, `handle(handler, record) → Status` and the table `handlers`. `heat` is the base
- * of the records' heat words. What comes to a record by a call, an indirect jump or backwards is counted, and so is the
- * beginning if `counts` says so; when that happens for the `heatLimit`-th time the interpreter leaves (Exit.Hot), 0 = never.
+ * The interpreter's module. It exports `interpret(record, budget, counts) → Exit`, `handle(handler, record) → Status` and the
+ * table `handlers`. `heat` is the base of the records' heat words. What comes to a record by a call, an indirect jump or
+ * backwards is counted, and so is the beginning if `counts` says so; when that happens for the `heatLimit`-th time the
+ * interpreter leaves (Exit.Hot), 0 = never.
  */
 export function buildInterpreter(
   variants: VariantTable,
@@ -227,9 +228,8 @@ export function buildInterpreter(
         f.store32(BASE, record, CPU + CPU_RUN_START);
         if (heatLimit > 0) {
           f.if(counts, () => {
-            const words = shrU(record, i32(HEAT_SHIFT));
-            f.store16(words, add(load16U(words, heat + HEAT_COUNT), i32(1)), heat + HEAT_COUNT);
-            f.if(eq(load16U(words, heat + HEAT_COUNT), i32(heatLimit)), () => leaveHere(Exit.Hot));
+            f.store16(record, add(load16U(record, REC_HEAT), i32(1)), REC_HEAT);
+            f.if(eq(load16U(record, REC_HEAT), i32(heatLimit)), () => leaveHere(Exit.Hot));
           });
         }
         f.if(ltU(left, load8U(record, REC_RUN)), () => leaveHere(Exit.Step));

@@ -31,8 +31,10 @@ export const REC_RUN = 15;
 export const REC_IMMEDIATE = 16;
 /** u32: record of a branch's target, 0 while unknown. */
 export const REC_LINK = 24;
-/** u32: ModRM.reg as a plain number (control registers and the like), or a second immediate. */
+/** u16: ModRM.reg as a plain number (control registers and the like), or a second immediate. */
 export const REC_EXTRA = 28;
+/** u16: how often control came here by a way that compiled code can begin at. */
+export const REC_HEAT = 30;
 
 export const RECORD_SIZE = 32;
 export const RECORD_SHIFT = 5;

@@ -109,7 +109,7 @@ export class SystemOperands {
     return this.host.memory.u8[this.record + offset]!;
   }
   protected extra(): number {
-    return this.host.memory.view.getInt32(this.record + REC_EXTRA, true);
+    return this.host.memory.view.getUint16(this.record + REC_EXTRA, true);
   }
   protected immediate16(): number {
     return this.host.memory.view.getUint16(this.record + REC_IMMEDIATE, true);

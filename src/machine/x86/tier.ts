@@ -11,11 +11,11 @@
  * A region lives as long as the decoded page that it came from. When there are too many functions everything decoded is
  * dropped, and what is still hot comes back.
  */
-import { CODE_FUNCTIONS, HEAT_COUNT, HEAT_HANDLER, HEAT_MISSES, HEAT_SHIFT } from '../layout.ts';
+import { CODE_FUNCTIONS, HEAT_HANDLER, HEAT_MISSES, HEAT_SHIFT } from '../layout.ts';
 import type { HostAddress, MachineMemory } from '../memory.ts';
 import type { CodeCache, CodePage } from './code-cache.ts';
 import type { CompiledRegion, Compiler } from './compiler.ts';
-import { PSEUDO_COMPILED, PSEUDO_COUNT, REC_HANDLER } from './record.ts';
+import { PSEUDO_COMPILED, PSEUDO_COUNT, REC_HANDLER, REC_HEAT } from './record.ts';
 
 /** Regions that are compiled at once. */
 const BATCH = 128;
@@ -42,7 +42,7 @@ interface Request {
   readonly offset: number;
   readonly version: number;
   readonly long: boolean;
-  /** Of the record, when it was asked for: HEAT_COUNT. */
+  /** Of the record, when it was asked for: REC_HEAT. */
   readonly count: number;
 }
 
@@ -188,7 +188,7 @@ export class CompilerTier {
     this.pending.add(slot);
     if (this.queue.length === 0) this.waitingSince = this.now();
     const record = this.codeCache.lookup(page, offset);
-    const count = this.memory.view.getUint16(this.memory.heat + (record >>> HEAT_SHIFT) + HEAT_COUNT, true);
+    const count = this.memory.view.getUint16(record + REC_HEAT, true);
     this.queue.push({ page, offset, version: page.version, long, count });
     this.stats.requested++;
     if (this.synchronous) this.compileQueue();
@@ -205,11 +205,11 @@ export class CompilerTier {
 
   /** True if a request has meanwhile been met so often again that it had better not wait for others. */
   private isUrgent(): boolean {
-    const { view, heat } = this.memory;
+    const { view } = this.memory;
     for (const { page, offset, version, count } of this.queue) {
       const record = page.version === version ? this.codeCache.lookup(page, offset) : 0;
       if (record === 0) continue;
-      const now = view.getUint16(heat + (record >>> HEAT_SHIFT) + HEAT_COUNT, true);
+      const now = view.getUint16(record + REC_HEAT, true);
       if (((now - count) & 0xffff) >= URGENT) return true;
     }
     return false;
