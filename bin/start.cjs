@@ -4,8 +4,10 @@ const fs = require('node:fs');
 const path = require('node:path');
 const url = require('node:url');
 
-const file = path.join(__dirname, '..', 'dist', 'cli', 'main.js');
+const file = path.join(__dirname, '..', 'dist', 'command', 'main.js');
 if (fs.existsSync(file)) {
+  // A timer that is open: where nothing is, Node stops until all that it compiles in the background has been compiled.
+  setInterval(function () {}, 0x7fffffff);
   import(url.pathToFileURL(file).href).then(async ({ main }) => {
     const status = await main(process.argv.slice(2));
     process.exitCode = status;

@@ -1,6 +1,7 @@
 /**
  * `npm run build`: everything that runs, from the sources: the support functions (AssemblyScript), the guest's
- * kernel (AssemblyScript and our translator), then TypeScript into `dist/`. Outputs whose source is gone are removed.
+ * kernel (AssemblyScript and our translator), then TypeScript into `dist/`. Outputs whose source is gone are removed. At last
+ * the command is put together to one file, which starts twice as fast as some four hundred.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -8,6 +9,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
@@ -34,3 +36,16 @@ const { bin } = require(typescript);
 runNode(join(dirname(typescript), bin.tsc), '-p', 'tsconfig.build.json');
 await removeStale();
 runNode('scripts/prebuild.mjs');
+await build({
+  absWorkingDir: root,
+  entryPoints: ['dist/cli/main.js'],
+  outdir: 'dist/command',
+  bundle: true,
+  // What is imported only when it is needed stays apart.
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  packages: 'external',
+  logLevel: 'error',
+});
