@@ -190,6 +190,11 @@ export class Engine implements Translator, FollowingPage {
 
   /** Generates the interpreter and links it to the memory. */
   static async create(memory: MachineMemory, options: EngineOptions = {}): Promise<Engine> {
+    const kind = options.kind ?? 'auto';
+    const heatLimit = kind === 'interpreter' ? 0 : (options.heatLimit ?? HEAT_LIMITS[kind]);
+    // What takes longest comes first: it is compiled beside all that follows.
+    const prebuilt = prebuiltInterpreter(memory.heat, heatLimit);
+    const compiled = prebuilt && WebAssembly.compile(prebuilt);
     const set = instructionSet();
     const variants = new VariantTable(set);
     const decoder = new Decoder(set, variants, memory);
@@ -207,14 +212,11 @@ export class Engine implements Translator, FollowingPage {
     const exports = support.instance.exports;
     const signatures = exportedSignatures(supportBytes);
     const pages = memory.wasm.buffer.byteLength / 65536;
-    const kind = options.kind ?? 'auto';
     const linked: WebAssembly.Imports = { ...imports, support: exports };
-    const heatLimit = kind === 'interpreter' ? 0 : (options.heatLimit ?? HEAT_LIMITS[kind]);
-    const interpreter =
-      prebuiltInterpreter(memory.heat, heatLimit) ??
-      buildInterpreter(variants, signatures, pages, memory.heat, heatLimit);
-    const { handlers, handle, interpret } = (await WebAssembly.instantiate(interpreter, linked)).instance
-      .exports;
+    const compileInterpreter = () =>
+      WebAssembly.compile(buildInterpreter(variants, signatures, pages, memory.heat, heatLimit));
+    const interpreter = await (compiled ?? compileInterpreter());
+    const { handlers, handle, interpret } = (await WebAssembly.instantiate(interpreter, linked)).exports;
     const calls = {
       ...imports.engine,
       interpret,
