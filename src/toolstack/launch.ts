@@ -61,7 +61,7 @@ const SPARE_PAGES = PAGES_PER_MIB;
 
 /** Builds a domain and lets it go. Raises what the domain builder raises. */
 export function launch(host: Host, store: Xenstored, options: LaunchOptions): Launched {
-  const { kernel, name, commandLine, memoryMib, maxMemoryMib, wallClockMs } = options;
+  const { kernel, name, commandLine, memoryMib, maxMemoryMib, wallClockMs, onOutput, onDrain } = options;
   const built = buildDomain(host, {
     name,
     kernel,
@@ -80,7 +80,7 @@ export function launch(host: Host, store: Xenstored, options: LaunchOptions): La
 
   const consolePage = new MachinePage(host.memory, built.console.mfn);
   const consoleChannel: HostChannel = events.bindHost(built.console.port, () => console.poll());
-  const console = new PvConsole(consolePage, () => consoleChannel.notify(), options);
+  const console = new PvConsole(consolePage, () => consoleChannel.notify(), { onOutput, onDrain });
 
   writeDomainEntries(store, {
     domid,

@@ -59,9 +59,9 @@ export class Host {
   private readonly hypercalls: HypercallTable = xenHypercalls();
   private readonly wallClockMs: number;
   private readonly profiler: Profiler | undefined;
-  /** A kernel that is started again need not be unpacked again. */
-  private readonly images = new WeakMap<Uint8Array, Promise<KernelImage>>();
-  private readonly nativeImages = new WeakMap<Uint8Array, Promise<NativeImage>>();
+  /** A kernel that is started again soon need not be unpacked again. */
+  private readonly images: KnownImages<KernelImage> = new WeakMap();
+  private readonly nativeImages: KnownImages<NativeImage> = new WeakMap();
 
   private constructor(hypervisor: Hypervisor, engine: Engine, wallClockMs: number, profiler?: Profiler) {
     this.hypervisor = hypervisor;
@@ -120,18 +120,20 @@ export class Host {
     return launched;
   }
 
-  /** The kernel of some options, read once. */
-  private image<T>(
-    known: WeakMap<Uint8Array, Promise<T>>,
+  /** The kernel of some options. What it unpacks to is large: it is not kept from the collector when it has been built. */
+  private async image<T extends object>(
+    known: KnownImages<T>,
     load: (bytes: Uint8Array, name: string) => Promise<T>,
     { kernel, kernelName = 'kernel' }: DomainOptions,
   ): Promise<T> {
-    let image = known.get(kernel);
-    if (image === undefined) {
-      image = load(kernel, kernelName);
-      known.set(kernel, image);
-    }
-    return image;
+    const former = known.get(kernel);
+    const image = former instanceof WeakRef ? former.deref() : former;
+    if (image !== undefined) return image;
+    const loading = load(kernel, kernelName);
+    known.set(kernel, loading);
+    const loaded = await loading;
+    known.set(kernel, new WeakRef(loaded));
+    return loaded;
   }
 
   /** Runs all domains until every one has ended, or `stop` is called. */
@@ -198,6 +200,9 @@ function engineStatistics(
     },
   };
 }
+
+/** The kernels that files were read to, by the file's bytes; on the way, or as long as they are there. */
+type KnownImages<T extends object> = WeakMap<Uint8Array, Promise<T> | WeakRef<T>>;
 
 /** What a launched guest tells the streams around it. */
 interface ConsoleEvents {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readKallsyms } from './kallsyms.ts';
+import { carriedTable, readKallsyms } from './kallsyms.ts';
 import type { NamedAddress } from './symbols.ts';
 
 const BASE = -0x7f000000;
@@ -82,6 +82,15 @@ for (const [offsetsFirst, version] of [
     assert.deepEqual(readKallsyms(table(offsetsFirst)), SYMBOLS);
   });
 
+  test(`of an image of Linux ${version}, what its table of symbols needs is enough`, () => {
+    const good = table(offsetsFirst);
+    const image = new Uint8Array(good.length + 500_000);
+    image.set(good, 200_000);
+    const part = carriedTable([{ bytes: new Uint8Array(1000) }, { bytes: image }])!;
+    assert.ok(part.length < image.length / 10 && part.buffer !== image.buffer);
+    assert.deepEqual(readKallsyms(part), SYMBOLS);
+  });
+
   test(`a table of Linux ${version} that is cut short or damaged ends in no error`, () => {
     const good = table(offsetsFirst);
     for (let length = 0; length < good.length; length += 37) readKallsyms(good.slice(0, length));
@@ -94,6 +103,16 @@ for (const [offsetsFirst, version] of [
     }
   });
 }
+
+test('an image that is full of what a table begins with is given up', () => {
+  const good = table(true);
+  // The tokens again and again: each time there are names to be looked for among all that stands before.
+  const tokens = good.subarray(good.length - 1208);
+  const image = new Uint8Array(24_000_000);
+  for (let at = 0; at + tokens.length < image.length; at += tokens.length) image.set(tokens, at);
+  assert.deepEqual(readKallsyms(image), []);
+  assert.equal(carriedTable([{ bytes: image }]), undefined);
+});
 
 test('an image without a table has no symbols', () => {
   assert.deepEqual(readKallsyms(new Uint8Array(100_000)), []);

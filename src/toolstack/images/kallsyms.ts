@@ -23,6 +23,10 @@ const SYMBOLS_A_MARKER = 256;
 /** The table stands at most so far before its tokens. */
 const LONGEST_TABLE = 32 * 1024 * 1024;
 const FEWEST_SYMBOLS = SYMBOLS_A_MARKER * 2;
+/** All tokens together are at most so long. */
+const LONGEST_TOKENS = 65536;
+/** So many steps are made to find the names, and no more: a stock kernel takes half a million, an evil one could ask for any number. */
+const MOST_STEPS = 2 ** 23;
 const KINDS = /^[a-zA-Z?]/;
 const KERNEL_HALF = -0x800000000000;
 
@@ -31,15 +35,47 @@ export function carriedSymbols(segments: readonly { readonly bytes: Uint8Array }
   return segments.map(({ bytes }) => readKallsyms(bytes)).find(({ length }) => length > 0) ?? [];
 }
 
+/** A copy of what such a table needs of a kernel's segments, for `readKallsyms`; undefined if none of them holds one. */
+export function carriedTable(segments: readonly { readonly bytes: Uint8Array }[]): Uint8Array | undefined {
+  for (const { bytes: image } of segments) {
+    const view = viewOf(image);
+    const steps = new Steps();
+    for (const tokens of findTokens(image, view)) {
+      const names = findNames(view, tokens, steps);
+      if (names === undefined) continue;
+      // The offsets and their base stand on one side or the other.
+      const beside = aligned(names.count * 4) + 8;
+      const start = Math.max(0, names.start - beside);
+      return image.slice(start - (start % 8), tokens.end + beside);
+    }
+  }
+  return undefined;
+}
+
 /** The symbols in a stretch of a kernel's image, in the table's order; none if it holds no such table. */
 export function readKallsyms(image: Uint8Array): NamedAddress[] {
-  const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
+  const view = viewOf(image);
+  const steps = new Steps();
   for (const tokens of findTokens(image, view)) {
-    const names = findNames(view, tokens);
+    const names = findNames(view, tokens, steps);
     const addresses = names && findAddresses(view, tokens, names);
     if (names !== undefined && addresses !== undefined) return decode(image, tokens, names, addresses);
   }
   return [];
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
+}
+
+/** Counts what looking for names takes. */
+class Steps {
+  private made = 0;
+
+  /** Makes one more; false if there were too many. */
+  more(): boolean {
+    return ++this.made <= MOST_STEPS;
+  }
 }
 
 interface Tokens {
@@ -62,10 +98,15 @@ function* findTokens(image: Uint8Array, view: DataView): Generator<Tokens> {
   for (let at = image.indexOf(FIRST_DIGIT); at >= 0; at = image.indexOf(FIRST_DIGIT, at + 1)) {
     if (!isDigits(image, at)) continue;
     // From the token "0" to the end of the last one; where the first one begins, the index tells.
-    let end = at;
-    for (let token = FIRST_DIGIT; token < TOKENS && end > 0; token++) end = image.indexOf(0, end) + 1;
+    const tail = image.subarray(at, at + LONGEST_TOKENS);
+    let length = 0;
+    for (let token = FIRST_DIGIT; token < TOKENS; token++) {
+      length = tail.indexOf(0, length) + 1;
+      if (length === 0) break;
+    }
+    const end = at + length;
     const index = aligned(end);
-    if (end <= 0 || index + 2 * TOKENS > image.length) continue;
+    if (length === 0 || index + 2 * TOKENS > image.length) continue;
     const start = at - view.getUint16(index + 2 * FIRST_DIGIT, true);
     const strings: string[] = [];
     let next = start;
@@ -88,11 +129,12 @@ function isDigits(image: Uint8Array, at: number): boolean {
 }
 
 /** Looks for num_syms upwards from the tokens: what follows it must be names that end where the markers begin. */
-function findNames(view: DataView, { start, strings }: Tokens): Names | undefined {
+function findNames(view: DataView, { start, strings }: Tokens, steps: Steps): Names | undefined {
   for (let at = start - (start % 8) - 16; at >= Math.max(0, start - LONGEST_TABLE); at -= 8) {
+    if (!steps.more()) return undefined;
     const count = view.getUint32(at, true);
     if (view.getUint32(at + 4, true) !== 0 || count < FEWEST_SYMBOLS || at + count * 3 > start) continue;
-    if (namesFit(view, at + 8, count, start, strings)) return { start: at, first: at + 8, count };
+    if (namesFit(view, at + 8, count, start, strings, steps)) return { start: at, first: at + 8, count };
   }
   return undefined;
 }
@@ -103,12 +145,13 @@ function namesFit(
   count: number,
   limit: number,
   strings: readonly string[],
+  steps: Steps,
 ): boolean {
   let at = first;
   let secondMarker = 0;
   for (let symbol = 0; symbol < count; symbol++) {
     if (symbol === SYMBOLS_A_MARKER) secondMarker = at - first;
-    if (at + 2 >= limit) return false;
+    if (at + 2 >= limit || !steps.more()) return false;
     const { length, bytes } = lengthAt(view, at);
     if (length === 0 || !KINDS.test(strings[view.getUint8(at + bytes)]!)) return false;
     at += bytes + length;

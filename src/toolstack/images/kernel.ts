@@ -7,7 +7,6 @@ import type { Gva } from '../../machine/memory.ts';
 import { bzImagePayload, isBzImage } from './bzimage.ts';
 import { type Elf, isElf, parseElf } from './elf.ts';
 import { ImageError } from './error.ts';
-import { carriedSymbols } from './kallsyms.ts';
 import { compressionOf, unpackPayload } from './payload.ts';
 import { ImageReader } from './reader.ts';
 import { type SymbolTable, symbolTable } from './symbols.ts';
@@ -48,7 +47,7 @@ export async function loadKernelImage(bytes: Uint8Array, name: string): Promise<
   const elf = parseElf(await unpackKernel(bytes, name), name);
   const info = readXenInfo(elf);
   const segments = loadSegments(elf, info);
-  const symbols = symbolTable(elf, () => carriedSymbols(segments));
+  const symbols = symbolTable(elf, segments);
   return { name, width: elf.width, segments, info, symbols };
 }
 

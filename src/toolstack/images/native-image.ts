@@ -5,7 +5,6 @@
 import { isBzImage } from './bzimage.ts';
 import { type Elf, parseElf, programTypes } from './elf.ts';
 import { ImageError } from './error.ts';
-import { carriedSymbols } from './kallsyms.ts';
 import { unpackKernel } from './kernel.ts';
 import { ImageReader } from './reader.ts';
 import { type SymbolTable, symbolTable } from './symbols.ts';
@@ -48,7 +47,7 @@ export async function loadNativeImage(bytes: Uint8Array, name: string): Promise<
     segments,
     entry: elf.entry,
     setupHeader: setupHeader(new ImageReader(bytes, name)),
-    symbols: symbolTable(elf, () => carriedSymbols(segments)),
+    symbols: symbolTable(elf, segments),
   };
 }
 

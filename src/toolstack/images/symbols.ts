@@ -5,6 +5,7 @@
 
 import type { Gva } from '../../machine/memory.ts';
 import { type Elf, sectionTypes } from './elf.ts';
+import { carriedSymbols, carriedTable, readKallsyms } from './kallsyms.ts';
 
 export interface SymbolTable {
   /** How many symbols there are; 0 in a stripped image. */
@@ -32,14 +33,26 @@ const layouts = {
 } as const;
 
 /**
- * The symbols of `elf`. They are read at the first look-up: most runs never ask. A table or a name that lies
- * outside the file counts as absent, since a kernel runs as well without. Where there is none, `carried` is asked.
+ * The symbols of `elf`, or else those that its segments carry. They are read at the first look-up: most runs never ask. A
+ * table or a name that lies outside the file counts as absent, since a kernel runs as well without.
  */
-export function symbolTable(elf: Elf, carried: () => NamedAddress[] = () => []): SymbolTable {
+export function symbolTable(elf: Elf, segments: Segments = []): SymbolTable {
+  const has = elf.sections.some(({ type }) => type === sectionTypes.symbolTable);
+  return has ? ownSymbols(elf, segments) : symbolsIn(carriedTable(segments));
+}
+
+type Segments = readonly { readonly bytes: Uint8Array }[];
+
+function ownSymbols(elf: Elf, segments: Segments): SymbolTable {
   return new LazySymbols(() => {
     const found = readSymbols(elf);
-    return found.length > 0 ? { all: found, places: found } : inKernelHalf(carried());
+    return found.length > 0 ? { all: found, places: found } : inKernelHalf(carriedSymbols(segments));
   });
+}
+
+/** A stripped image is large: only its own table is held on to. */
+function symbolsIn(table: Uint8Array | undefined): SymbolTable {
+  return new LazySymbols(() => inKernelHalf(table === undefined ? [] : readKallsyms(table)));
 }
 
 /** A table of given symbols. */
