@@ -1,8 +1,9 @@
 /**
- * Two settings of V8 that compiled guest code runs faster with. They change no result, only where machine code is made and how
- * it is laid out.
+ * What the command asks of V8: two settings that compiled guest code runs faster with, and to free what is left over. None of
+ * it changes a result, only where machine code is made, how it is laid out, and how much memory is held.
  */
 import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 
 /** Versions of V8 that know these settings; another one would complain on stderr. Node 20 has 11, Node 24 has 13. */
 const KNOWN_VERSIONS = [11, 12, 13];
@@ -19,4 +20,14 @@ export function tuneJavaScriptEngine(): void {
   const major = Number.parseInt(process.versions.v8 ?? '', 10);
   if (!KNOWN_VERSIONS.includes(major)) return;
   for (const setting of SETTINGS) setFlagsFromString(setting);
+}
+
+/**
+ * Has V8 free what nothing refers to any more. An unpacked kernel, and what unpacked it, are a hundred megabytes; guests give
+ * it so little reason to look that it would find them much later.
+ */
+export function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  const collect: unknown = runInNewContext('gc');
+  if (typeof collect === 'function') collect();
 }

@@ -63,6 +63,8 @@ export interface RunSurroundings {
   ) => () => void;
   /** Seconds since the command was started. */
   readonly seconds: () => number;
+  /** Called when a guest has been built: what that took may go. */
+  readonly onBuilt?: () => void;
 }
 
 const NEWLINE = 10;
@@ -201,6 +203,7 @@ class Session {
       for (;;) {
         const domain = await this.host.createDomain(domainOptions(this.guest));
         this.loadSeconds ??= this.surroundings.seconds();
+        this.surroundings.onBuilt?.();
         // The terminal is taken only now: an image that cannot run leaves it alone.
         terminal ??= new Terminal(stdin, () =>
           this.interrupt({ status: ExitStatus.crashed, message: 'left the console; the guest is gone' }),
