@@ -36,7 +36,7 @@ export interface Results {
   readonly memory: Figure[];
   /** The boot of ours in its parts, by engine; so the next two. */
   readonly boot: Figure[];
-  /** A host and the built-in guest, from nothing to its first words. */
+  /** A host and the smallest guest, from nothing to its first words. */
   readonly tiny: Figure[];
   /** The hypervisor's own paths. */
   readonly paths: Figure[];

@@ -1,5 +1,5 @@
 /**
- * What a host and a guest cost before they do anything: the built-in guest, from nothing to its first words and
+ * What a host and a guest cost before they do anything: the smallest guest, from nothing to its first words and
  * back.
  */
 import { spawnSync } from 'node:child_process';
@@ -18,9 +18,9 @@ export function measureTinyGuest(
   const figures: Figure[] = [];
   for (let round = 1; round <= rounds; round++) {
     for (const engine of engines) {
-      say(`round ${round} of ${rounds}: the built-in guest, ${engine}`);
+      say(`round ${round} of ${rounds}: the smallest guest, ${engine}`);
       const { stdout, stderr, status } = spawnSync(process.execPath, [TINY, engine], { encoding: 'utf8' });
-      if (status !== 0) throw new Error(`the built-in guest failed: ${stderr.trim().split('\n').at(-1)}`);
+      if (status !== 0) throw new Error(`the smallest guest failed: ${stderr.trim().split('\n').at(-1)}`);
       for (const [what, value] of Object.entries(JSON.parse(stdout) as Record<string, number>)) {
         addFigure(figures, engine, { what, value, unit: 'ms' });
       }

@@ -1,5 +1,5 @@
 /**
- * Makes a host and the built-in guest, waits for its first words, and says as JSON how many milliseconds each step
+ * Makes a host and the smallest guest, waits for its first words, and says as JSON how many milliseconds each step
  * took, in a process that has just started.
  *
  *     node ringone-tiny.mjs ENGINE

@@ -93,7 +93,7 @@ function sections(results: Results): Section[] {
       paragraphs: [valuesTable(results.boot, peers)],
     },
     {
-      title: 'From nothing to the first words of the built-in guest',
+      title: 'From nothing to the first words of the smallest guest, `tiny`',
       paragraphs: [valuesTable(results.tiny, peers)],
     },
     {
