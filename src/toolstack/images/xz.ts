@@ -46,6 +46,31 @@ interface Block {
  * another size.
  */
 export async function unpackXz(packed: Uint8Array, size: number, name: string): Promise<Uint8Array> {
+  unpacking++;
+  try {
+    return await unpackStream(packed, size, name);
+  } finally {
+    if (--unpacking === 0) releaseDecoder();
+  }
+}
+
+/** Calls that are on their way. */
+let unpacking = 0;
+
+/** What the library's type does not tell of it. */
+type KeptInstance = typeof xzDecompress.XzReadableStream & {
+  _moduleInstance?: unknown;
+  _moduleInstancePromise?: unknown;
+};
+
+/** The library keeps its one instance for ever, and in it the dictionary: 32 MiB for a kernel. */
+function releaseDecoder(): void {
+  const library = xzDecompress.XzReadableStream as KeptInstance;
+  library._moduleInstance = undefined;
+  library._moduleInstancePromise = undefined;
+}
+
+async function unpackStream(packed: Uint8Array, size: number, name: string): Promise<Uint8Array> {
   const blocks = parseStream(new ImageReader(packed, name));
   const total = blocks.reduce((sum, block) => sum + block.unpackedBytes, 0);
   if (total !== size) {
