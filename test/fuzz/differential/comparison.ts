@@ -32,8 +32,9 @@ export interface Difference {
  * module arrives must not depend on how busy this machine is, or no failure could be had again.
  */
 function arriveInStep(): void {
-  const instantiate = (bytes: BufferSource, imports: WebAssembly.Imports) => {
-    const module = new WebAssembly.Module(bytes);
+  const instantiate = (of: BufferSource | WebAssembly.Module, imports: WebAssembly.Imports) => {
+    if (of instanceof WebAssembly.Module) return Promise.resolve(new WebAssembly.Instance(of, imports));
+    const module = new WebAssembly.Module(of);
     return Promise.resolve({ module, instance: new WebAssembly.Instance(module, imports) });
   };
   Object.assign(WebAssembly, { instantiate });
