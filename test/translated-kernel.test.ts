@@ -15,6 +15,7 @@ function assertSame(lines: readonly string[], printed: string): void {
   assert.deepEqual(
     lines.filter((line) => known.has(line)),
     expected,
+    `found:\n${lines.join('\n')}`,
   );
 }
 

@@ -21,6 +21,7 @@ import {
   ltr,
   native,
   nativeInterruptReturn,
+  outb,
   outw,
   PatchSite,
   patchSitesEnd,
@@ -53,6 +54,9 @@ import { check, decimal, endLine, hexadecimal, text, useSerialPort } from './pri
 @external("operation.room8", "test.mask") declare function mask(): void;
 @external("operation.slot", "test.mask") declare function maskSlot(): usize;
 
+/** The masks of both 8259A. */
+const MASTER_MASK = 0x21;
+const SLAVE_MASK = 0xa1;
 const POWER_PORT = 0x604;
 const POWER_OFF = 0x2000;
 
@@ -133,7 +137,6 @@ export function handleSystemCall(frame: usize): void {
   }
 }
 
-@external("machine", "outb") declare function outb(port: u32, value: u32): void;
 function outbCharacter(value: u32): void {
   outb(0x3f8, value);
 }
@@ -266,7 +269,14 @@ function runProgram(): void {
   resumeFrame(userFrame);
 }
 
+/** The firmware left its timer running; an interrupt of it would come in ring 3, where they are on. */
+function maskInterrupts(): void {
+  outb(MASTER_MASK, 0xff);
+  outb(SLAVE_MASK, 0xff);
+}
+
 function run(): void {
+  maskInterrupts();
   setDescriptors();
   trapTests();
   interruptFlagTests();
