@@ -6,7 +6,7 @@
  *     node ringone-machine.mjs ENGINE KERNEL INITRD MEMORY-MIB 3> COUNTS
  */
 import { readFileSync, writeSync } from 'node:fs';
-import { collectGarbage, tuneJavaScriptEngine } from '../../dist/cli/javascript-engine.js';
+import { collectGarbageLater, tuneJavaScriptEngine } from '../../dist/cli/javascript-engine.js';
 import { Host } from '../../dist/index.js';
 
 const COUNTS = 3;
@@ -16,7 +16,7 @@ const memoryMib = Number(memory);
 
 // As the command does.
 tuneJavaScriptEngine();
-setTimeout(collectGarbage, 5000).unref();
+collectGarbageLater();
 const host = await Host.create({ memoryMib, engine });
 const domain = await host.createDomain({
   kernel: readFileSync(kernel),

@@ -7,13 +7,11 @@ import { Command, CommanderError } from 'commander';
 import { Host } from '../index.ts';
 import { ExitStatus, userMessage } from './errors.ts';
 import { makeInitramfs } from './initramfs.ts';
-import { collectGarbage, tuneJavaScriptEngine } from './javascript-engine.ts';
+import { collectGarbageLater, tuneJavaScriptEngine } from './javascript-engine.ts';
 import { type P2mOptions, p2m } from './p2m.ts';
 import { guestNames, pullCommand } from './pull.ts';
 import { type RunOptions, type RunSurroundings, run } from './run.ts';
 import { start } from './start.ts';
-
-const COLLECT_AFTER_MS = 5000;
 
 const surroundings: RunSurroundings = {
   stdin: process.stdin,
@@ -27,8 +25,7 @@ const surroundings: RunSurroundings = {
     };
   },
   seconds: () => performance.now() / 1000,
-  // It takes some forty milliseconds: not while the guest boots, and not at all in a run that is short.
-  onBuilt: () => void setTimeout(collectGarbage, COLLECT_AFTER_MS).unref(),
+  onBuilt: collectGarbageLater,
 };
 
 interface InitramfsCommandOptions {

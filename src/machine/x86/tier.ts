@@ -253,22 +253,30 @@ export class CompilerTier {
 
   /** Gives a module to the JavaScript engine; `arrived` runs when its functions are in the table. */
   private handOver(module: readonly Resident[], arrived: () => void): void {
-    const regions = module.map((resident) => resident.region);
-    const places = module.map((resident) => resident.place);
-    const bytes = this.compiler.assemble(regions, places);
+    this.instantiate(module, this.linked, () => {
+      arrived();
+      if (this.arriving > 0) return;
+      this.release(this.held.splice(0));
+      if (this.isScattered()) this.consolidate();
+    });
+  }
+
+  /** Makes one module of functions, linked to a table; `arrived` runs when they are in it. */
+  private instantiate(residents: readonly Resident[], { imports }: TierLink, arrived: () => void): void {
+    const bytes = this.compiler.assemble(
+      residents.map(({ region }) => region),
+      residents.map(({ place }) => place),
+    );
     this.stats.modules++;
     this.arriving++;
     const done = (): void => {
       this.arriving--;
       arrived();
-      if (this.arriving > 0) return;
-      this.release(this.held.splice(0));
-      if (this.isScattered()) this.consolidate();
     };
     if (this.synchronous) {
-      new WebAssembly.Instance(new WebAssembly.Module(bytes), this.linked.imports);
+      new WebAssembly.Instance(new WebAssembly.Module(bytes), imports);
       done();
-    } else void WebAssembly.instantiate(bytes, this.linked.imports).then(done);
+    } else void WebAssembly.instantiate(bytes, imports).then(done);
   }
 
   /** The functions of a new module are in the table: leads the records to them. */
@@ -310,27 +318,16 @@ export class CompilerTier {
     );
     const { length } = this.linked.table;
     const linked = this.link(new WebAssembly.Table({ initial: length, element: 'anyfunc' }));
-    const bytes = this.compiler.assemble(
-      residents.map(({ region }) => region),
-      residents.map(({ place }) => place),
-    );
-    stats.modules++;
     stats.merged += residents.length;
-    this.arriving++;
     this.consolidating = true;
-    const done = (): void => {
-      this.arriving--;
+    this.instantiate(residents, linked, () => {
       this.consolidating = false;
       this.linked = linked;
       this.whole = residents;
       this.modules = [];
       this.onLink(linked.run);
       this.release(this.held.splice(0));
-    };
-    if (this.synchronous) {
-      new WebAssembly.Instance(new WebAssembly.Module(bytes), linked.imports);
-      done();
-    } else void WebAssembly.instantiate(bytes, linked.imports).then(done);
+    });
     stats.milliseconds += this.now() - started;
   }
 

@@ -38,11 +38,7 @@ export function carriedSymbols(segments: readonly { readonly bytes: Uint8Array }
 /** A copy of what such a table needs of a kernel's segments, for `readKallsyms`; undefined if none of them holds one. */
 export function carriedTable(segments: readonly { readonly bytes: Uint8Array }[]): Uint8Array | undefined {
   for (const { bytes: image } of segments) {
-    const view = viewOf(image);
-    const steps = new Steps();
-    for (const tokens of findTokens(image, view)) {
-      const names = findNames(view, tokens, steps);
-      if (names === undefined) continue;
+    for (const { tokens, names } of findTables(image, viewOf(image))) {
       // The offsets and their base stand on one side or the other.
       const beside = aligned(names.count * 4) + 8;
       const start = Math.max(0, names.start - beside);
@@ -55,13 +51,20 @@ export function carriedTable(segments: readonly { readonly bytes: Uint8Array }[]
 /** The symbols in a stretch of a kernel's image, in the table's order; none if it holds no such table. */
 export function readKallsyms(image: Uint8Array): NamedAddress[] {
   const view = viewOf(image);
+  for (const { tokens, names } of findTables(image, view)) {
+    const addresses = findAddresses(view, tokens, names);
+    if (addresses !== undefined) return decode(image, tokens, names, addresses);
+  }
+  return [];
+}
+
+/** What may be such a table, as far as its names and tokens go. */
+function* findTables(image: Uint8Array, view: DataView): Generator<{ tokens: Tokens; names: Names }> {
   const steps = new Steps();
   for (const tokens of findTokens(image, view)) {
     const names = findNames(view, tokens, steps);
-    const addresses = names && findAddresses(view, tokens, names);
-    if (names !== undefined && addresses !== undefined) return decode(image, tokens, names, addresses);
+    if (names !== undefined) yield { tokens, names };
   }
-  return [];
 }
 
 function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
