@@ -46,7 +46,7 @@ import {
   wrmsr,
 } from '../../../guest/machine/index';
 import { breakpoint, cli, int80 } from '../../../guest/machine/processor';
-import { check, decimal, endLine, hexadecimal, text, useSerialPort } from './print';
+import { check, decimal, drainSerialPort, endLine, hexadecimal, serialByte, text, useSerialPort } from './print';
 
 @external("entry.nativeInterrupts", "handleTrap") declare function interruptEntries(): u64;
 @external("entry.nativeSystemCall", "handleSystemCall") declare function systemCallEntry(): u64;
@@ -122,7 +122,7 @@ export function handleSystemCall(frame: usize): void {
     registers.vector == VECTOR_SYSTEM_CALL && registers.cs == USER_CODE && registers.ss == USER_DATA;
   if (!good) check('a system call', false);
   if (registers.rax == 1) {
-    for (let i: u64 = 0; i < registers.rsi; i++) outbCharacter(load8(registers.rdi + i));
+    for (let i: u64 = 0; i < registers.rsi; i++) serialByte(load8(registers.rdi + i));
     registers.rax = registers.rsi;
   } else if (registers.rax == 2) {
     registers.rax =
@@ -137,11 +137,8 @@ export function handleSystemCall(frame: usize): void {
   }
 }
 
-function outbCharacter(value: u32): void {
-  outb(0x3f8, value);
-}
-
 function powerOff(): void {
+  drainSerialPort();
   outw(POWER_PORT, POWER_OFF);
   unreachable();
 }

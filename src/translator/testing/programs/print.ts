@@ -1,8 +1,11 @@
 /** Lines for test kernels: text and numbers on Xen's emergency console or, on the bare machine, on the serial port. */
-import { hypercall3, native, outb } from '../../../guest/machine/index';
+import { hypercall3, inb, native, outb } from '../../../guest/machine/index';
 
 const CONSOLE_IO = 18;
 const SERIAL_PORT = 0x3f8;
+const SERIAL_STATUS = 0x3fd;
+const STATUS_EMPTY = 0x20;
+const STATUS_IDLE = 0x40;
 const LINE_BYTES: u32 = 128;
 
 const line = memory.data(LINE_BYTES);
@@ -13,6 +16,17 @@ let serial = false;
 export function useSerialPort(): void {
   serial = true;
   endLine();
+}
+
+/** Sends a byte once the port takes one: it holds one only, and a second would take its place. */
+export function serialByte(byte: u32): void {
+  while ((inb(SERIAL_STATUS) & STATUS_EMPTY) == 0) {}
+  outb(SERIAL_PORT, byte);
+}
+
+/** Waits until all bytes have left the serial port. */
+export function drainSerialPort(): void {
+  while ((inb(SERIAL_STATUS) & STATUS_IDLE) == 0) {}
 }
 
 function character(byte: u32): void {
@@ -37,7 +51,7 @@ export function hexadecimal(value: u64): void {
 /** Ends the line and prints it. */
 export function endLine(): void {
   character(10);
-  if (serial) for (let i: u32 = 0; i < length; i++) outb(SERIAL_PORT, load<u8>(line + i));
+  if (serial) for (let i: u32 = 0; i < length; i++) serialByte(load<u8>(line + i));
   else hypercall3(CONSOLE_IO, 0, length, native(line));
   length = 0;
 }
