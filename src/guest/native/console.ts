@@ -12,6 +12,7 @@ const MODEM: u32 = 0x3fc;
 const STATUS: u32 = 0x3fd;
 const STATUS_RECEIVED: u32 = 0x01;
 const STATUS_EMPTY: u32 = 0x20;
+const STATUS_IDLE: u32 = 0x40;
 const INTERRUPT_RECEIVED: u32 = 0x01;
 /** FIFOs on and cleared, an interrupt from the first byte on. */
 const FIFO_START: u32 = 0x07;
@@ -71,16 +72,22 @@ export function nativeConsoleRead(into: usize, bytes: usize): usize {
   return count;
 }
 
+/** Nothing more happens but that the last bytes leave the port, which the end of the machine would cut off. */
+function finish(): void {
+  cli();
+  while ((inb(STATUS) & STATUS_IDLE) === 0) {}
+}
+
 /** machine.power_off */
 export function nativePowerOff(): void {
-  cli();
+  finish();
   outw(POWER_PORT, POWER_OFF);
   for (;;) hlt();
 }
 
 /** machine.restart: the keyboard controller, or the chipset. */
 export function nativeRestart(): void {
-  cli();
+  finish();
   outb(KEYBOARD_PORT, KEYBOARD_RESET);
   outb(RESET_PORT, RESET_NOW);
   for (;;) hlt();
@@ -88,7 +95,7 @@ export function nativeRestart(): void {
 
 /** machine.crash: an exception that has no table to go to shuts the processor down. */
 export function nativeCrash(): void {
-  cli();
+  finish();
   lidt(noTable);
   breakpoint();
 }
