@@ -149,6 +149,47 @@ for (const wordBits of [64, 32] as const) {
     assert.deepEqual(numbers(made), [[1, 2], 12]);
   });
 
+  test(`a callback may make a request of its own, in the middle of another (${width})`, async () => {
+    const { exports, machine, made, ask } = await guestWith(wordBits);
+    const page = 0x80000;
+    exports.setSharedInfo!(page);
+    const mask = () => machine.read(BigInt(page + 1), 1);
+    const fill = () => {
+      for (let i = 0; i < 32; i++) ask(i);
+    };
+    const full = [...Array(32).keys()];
+    exports.enterLazyMmuMode!();
+    fill();
+    exports.callBackForRequest!(100);
+    assert.equal(mask(), 0n);
+    ask(32);
+    assert.equal(mask(), 0n, 'interrupts are as they were');
+    exports.mcFlush!();
+    assert.deepEqual(numbers(made), [full, [100, 32]]);
+
+    // Room that the callback took is not given away again,
+    fill();
+    exports.callBackForRequest!(101);
+    exports.MULTI_fpu_taskswitch!(exports.mcEntry!(8)!, 33);
+    const room = Number(exports.mcArguments!()) - 600;
+    assert.equal(machine.read(BigInt(room), 8), 101n);
+    // and where both do not fit, what the callback asked for is made first.
+    exports.callBackForRequest!(102);
+    exports.MULTI_fpu_taskswitch!(exports.mcEntry!(600)!, 34);
+    assert.equal(exports.mcArguments!(), room);
+    exports.mcFlush!();
+    assert.deepEqual(numbers(made).slice(2), [full, [101, 33], 102, 34]);
+  });
+
+  test(`as many callbacks as there is room for may each ask for one more (${width})`, async () => {
+    const { exports, heard } = await guestWith(wordBits);
+    for (let i = 0; i < 32; i++) exports.callBackOnceMore!(i);
+    exports.callBack!(99, 0);
+    exports.mcFlush!();
+    const first = [...Array(32).keys()];
+    assert.deepEqual(heard().map(Number), [...first, ...first.map((i) => 200 + i), 99]);
+  });
+
   test(`between request and issue interrupts are off, and afterwards as before (${width})`, async () => {
     const { exports, machine } = await guestWith(wordBits);
     const page = 0x80000;

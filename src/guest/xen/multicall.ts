@@ -76,9 +76,10 @@ export function mcIssue(mode: u32): void {
 export function mcEntry(bytes: usize): usize {
   // Only the beginning is aligned: what `mcExtend` adds must follow without a gap.
   let start = (roomUsed + 7) & ~7;
-  if (entryCount === MC_BATCH || start + bytes > MC_ARGUMENTS) {
+  // More than once if what is called back asks for calls itself.
+  while (entryCount === MC_BATCH || start + bytes > MC_ARGUMENTS) {
     mcFlush();
-    start = 0;
+    start = (roomUsed + 7) & ~7;
   }
   const entry = entries + entryCount * SIZEOF_multicall_entry;
   entryCount++;
@@ -107,7 +108,7 @@ export function mcExtend(number: u32, bytes: usize): usize {
 
 /** Has `callback(data)` called after the batch was made; it may ask for one callback more. */
 export function mcCallback(callback: (data: usize) => void, data: usize): void {
-  if (callbackCount === MC_BATCH) mcFlush();
+  while (callbackCount === MC_BATCH) mcFlush();
   const at = callbacks + callbackCount * 8;
   store<u32>(at, callback.index);
   store<usize>(at, data, 4);
@@ -129,10 +130,13 @@ export function mcFlush(): void {
   }
   const called = callbackCount;
   callbackCount = 0;
+  // This may be in the middle of a request, and a callback may make one of its own.
+  const state = interrupts;
   for (let i: usize = 0; i < called; i++) {
     const at = callbacks + i * 8;
     call_indirect<void>(load<u32>(at), load<usize>(at, 4));
   }
+  interrupts = state;
 }
 
 /** A batch of one needs no multicall around it. */

@@ -1,7 +1,8 @@
 /** Batches and lazy modes, with a reporter and a callback that write down what they hear, for their test. */
 
+import { LAZY_MMU } from '../../paravirt/lazy';
 import { MULTI_fpu_taskswitch } from '../multi';
-import { mcCallback, mcEntry, onRefusedCall } from '../multicall';
+import { mcArguments, mcBatch, mcCallback, mcEntry, mcIssue, onRefusedCall } from '../multicall';
 
 export * from '../../paravirt/lazy';
 export * from '../multi';
@@ -37,10 +38,31 @@ function calledAgain(data: usize): void {
   MULTI_fpu_taskswitch(mcEntry(0), <u32>data);
 }
 
+/** A callback that makes a whole request, with room, which a lazy mode keeps back. */
+function requests(data: usize): void {
+  hear(data);
+  mcBatch();
+  MULTI_fpu_taskswitch(mcEntry(600), <u32>data);
+  store<u64>(mcArguments(), <u64>data);
+  mcIssue(LAZY_MMU);
+}
+
 export function listenToRefusals(): void {
   onRefusedCall(refused);
 }
 export function callBack(data: usize, again: bool): void {
   if (again) mcCallback(calledAgain, data);
   else mcCallback(called, data);
+}
+export function callBackForRequest(data: usize): void {
+  mcCallback(requests, data);
+}
+
+function calledOnceMore(data: usize): void {
+  hear(data);
+  mcCallback(called, data + 200);
+}
+
+export function callBackOnceMore(data: usize): void {
+  mcCallback(calledOnceMore, data);
 }
