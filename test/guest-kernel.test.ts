@@ -136,11 +136,23 @@ for (const abi of ['xen', 'native'] as const) {
       assert.equal(session.text.match(/20 MiB are well/g)?.length, 2);
     });
 
-    it('has all memory back when programs have ended, but for stacks of tasks and tables to map it', () => {
+    it('has all memory back when programs have ended, but for tables to map it', () => {
       const free = [...session.text.matchAll(/ {2}free +(\d+) KiB/g)].map(([, kib]) => Number(kib));
       assert.equal(free.length, 2);
-      // Two pages for each place in the table of tasks that was ever taken, one for each 2 MiB.
-      assert.ok(free[0]! - free[1]! <= 4 * 8 + 16 * 4, `${free}`);
+      // A page for each 2 MiB.
+      assert.ok(free[0]! - free[1]! <= 16 * 4, `${free}`);
+    });
+
+    it('runs programs side by side after memory has run out as before', async () => {
+      const run = await type(
+        abi,
+        'run memory 40',
+        'run sleep 3000 &',
+        'run sleep 3000 &',
+        'run family',
+        'halt',
+      );
+      assert.equal(answer(run, 'run family'), FAMILY);
     });
 
     it('takes the right to write away in batches when a program forks', () => {

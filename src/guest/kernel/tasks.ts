@@ -43,6 +43,7 @@ export const SLICE: u64 = 10000000;
 
 const MOST_TASKS: usize = 48;
 const STACK_PAGES: usize = 2;
+const STACK_BYTES: usize = STACK_PAGES * PAGE;
 
 @unmanaged
 export class Task {
@@ -57,7 +58,7 @@ export class Task {
   exitStatus: u32;
   /** Its address space; 0 for a thread of the kernel. */
   space: usize;
-  /** Its stack in the kernel, which stays with the place in the table; and where it was left. */
+  /** Its stack in the kernel, which belongs to the place in the table; and where it was left. */
   stackTop: usize;
   stackPointer: usize;
   /** A thread's function, by its table index. */
@@ -83,6 +84,8 @@ let wanted: bool = false;
 /** The space whose tables are loaded; 0: the kernel's own. A thread of the kernel keeps what it finds. */
 let loadedSpace: usize = 0;
 let nextNumber: u32 = 1;
+/** The stacks of all places in the table but the first, whose stack is the one that the kernel began on. */
+let stacks: usize = 0;
 export let switches: u64 = 0;
 
 export function taskAt(index: usize): Task {
@@ -97,9 +100,14 @@ export function currentTask(): Task {
   return changetype<Task>(current);
 }
 
-/** Makes the code that runs now the first task. */
+/**
+ * Makes the code that runs now the first task. Takes the stacks of all others, while there are still pages side by side:
+ * once memory has run out, what comes back are single ones.
+ */
 export function startTasks(name: string): void {
   if (SIZEOF_Task > 128) unreachable();
+  stacks = takePages((MOST_TASKS - 1) * STACK_PAGES);
+  if (stacks === 0) unreachable();
   const task = taskAt(0);
   task.state = READY;
   task.since = schedClock();
@@ -124,26 +132,19 @@ export function nameOf(task: Task): usize {
   return changetype<usize>(task) + offsetof<Task>('name0');
 }
 
-/** A task that is not READY yet, with a stack; null without memory or place. With interrupts disabled. */
+/** A task that is not READY yet, with a stack; null without a place. With interrupts disabled. */
 export function newTask(parent: usize): Task | null {
   for (let i: usize = 1; i < MOST_TASKS; i++) {
     const task = taskAt(i);
     const abandoned = task.state === ENDED && task.parent === 0;
     if (task.state !== FREE && !abandoned) continue;
-    const stackTop = task.stackTop;
     memory.fill(changetype<usize>(task), 0, SIZEOF_Task);
-    task.stackTop = stackTop !== 0 ? stackTop : newStack();
-    if (task.stackTop === 0) return null;
+    task.stackTop = stacks + i * STACK_BYTES;
     task.number = nextNumber++;
     task.parent = parent;
     return task;
   }
   return null;
-}
-
-function newStack(): usize {
-  const pages = takePages(STACK_PAGES);
-  return pages === 0 ? 0 : pages + STACK_PAGES * PAGE;
 }
 
 /** Has `task` begin with `entry(argument)`, on its own stack below `top`, interrupts disabled. */
@@ -267,7 +268,7 @@ export function killTask(task: Task): void {
   wake(task);
 }
 
-/** The end of the task that runs. Its memory goes now, its stack when somebody else needs one. Does not return. */
+/** The end of the task that runs. Its memory goes now. Does not return. */
 export function exitTask(status: u32): void {
   disableInterrupts();
   const task = currentTask();

@@ -112,7 +112,7 @@ function run(): void {
   }
   disableInterrupts();
   const task = spawn(file, argument(1), count, background ? 0 : changetype<usize>(currentTask()));
-  if (task === null) print('run: no memory, or no program\n');
+  if (task === null) print('run: no memory, or too many tasks\n');
   else if (background) {
     print('task ');
     printNumber(task.number);
