@@ -17,10 +17,11 @@ import {
   p2mMissing,
   p2mTop,
   pointerAt,
+  replace,
   setPointer,
 } from './p2m-tree';
 import { virtToMfn } from './page';
-import { allocatePage } from './pages';
+import { allocatePage, freePage } from './pages';
 import { Mfn, PAGE_SIZE, WORD_BYTES } from './types';
 
 /** The list of lists: frames, by top index. 0 until it is built. */
@@ -70,8 +71,9 @@ export function noteMid(top: usize): bool {
   const list = allocatePage();
   if (list === 0) return false;
   fillWithMissing(list);
-  setPointer(p2mTopMfnPointers, top, list);
-  setFrame(p2mTopMfn, top, list);
+  // Another processor's list may have leaves by now.
+  if (replace(p2mTopMfnPointers, top, p2mMidMissingMfn, list)) setFrame(p2mTopMfn, top, list);
+  else freePage(list);
   return true;
 }
 

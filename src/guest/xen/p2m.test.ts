@@ -26,6 +26,8 @@ interface P2m {
   setIdentityFromMemoryMap(map: number, count: number): Word;
   buildFrameLists(): Word;
   usePages(from: number, to: number): void;
+  pagesTaken(): number;
+  race(after: number, pfn: Word, entry: Word): void;
   readonly p2mTop: WebAssembly.Global;
   readonly p2mMissing: WebAssembly.Global;
   readonly p2mIdentity: WebAssembly.Global;
@@ -313,6 +315,41 @@ for (const wordBytes of [8, 4] as const) {
       [77n, 78n, tree.invalid],
     );
     check();
+  });
+
+  test(`who comes second gives its page back, and finds what the first one made (${width})`, async () => {
+    const FAR = 5 << 20;
+    // A leaf for a missing one and for the shared identity one, a middle page, its leaf; with frame lists: the list, too.
+    for (const lists of [false, true]) {
+      for (const [pfn, after, pages] of [
+        [START - 2000, 0, 1],
+        [START + 5000, 0, 1],
+        ...Array.from({ length: lists ? 3 : 2 }, (_, i) => [FAR, i, lists ? 3 : 2] as const),
+      ] as const) {
+        const tree = await Tree.around(wordBytes, 4096, MOST, 2);
+        assert.equal(tree.setRange(START, END), END - START);
+        if (lists) tree.exports.buildFrameLists();
+        tree.exports.race(after, tree.word(pfn + 1), tree.word(78));
+        assert.ok(tree.set(pfn, 77n));
+        const what = `pfn ${pfn}, while page ${after} is taken`;
+        assert.deepEqual([tree.get(pfn), tree.get(pfn + 1)], [77n, 78n], what);
+        const other = pfn + 2 >= START && pfn < END ? BigInt(pfn + 2) | tree.identity : tree.invalid;
+        assert.equal(tree.get(pfn + 2), other, what);
+        assert.equal(tree.exports.pagesTaken(), pages, what);
+        if (!lists) continue;
+        const pageOf = (mfn: bigint) => (0x90000 - Number(mfn)) * PAGE;
+        const index = Math.floor(pfn / tree.perPage);
+        const list = tree.page(
+          pageOf(tree.page(tree.exports.p2mTopMfn.value as number)[Math.floor(index / tree.perPage)]!),
+        );
+        const leaf = tree.page(pageOf(list[index % tree.perPage]!));
+        assert.deepEqual(
+          [leaf[pfn % tree.perPage], leaf[(pfn + 1) % tree.perPage]],
+          [77n, 78n],
+          `${what}: listed`,
+        );
+      }
+    }
   });
 
   test(`what cannot be is refused without a trace (${width})`, async () => {
