@@ -189,6 +189,13 @@ for (const abi of ['xen', 'native'] as const) {
       assert.equal(text.match(/anon!: no such command/g)?.length, 2, text);
     });
 
+    it('lets nobody but the shell and the program in the foreground read', async () => {
+      // Both lines at once: the shell is still busy with the second when the program asks for a line.
+      const { text } = await type(abi, 'run echo &\rrun sleep 30', 'run echo', ['ends it\r\n', '\r'], 'halt');
+      assert.match(text, /echo: an empty line ends it\necho: cannot read here\n> run echo\n/);
+      assert.match(text, /> run echo\necho: an empty line ends it\n\n> halt\n/);
+    });
+
     it('ends a program at Ctrl-C, or when told, whatever it does', async () => {
       const { text, exit } = await type(
         abi,

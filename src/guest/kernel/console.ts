@@ -4,7 +4,8 @@
  *     left, right, Home, End (^A, ^E)   move        Backspace, Delete      take a character away
  *     up, down (^P, ^N)                 lines that were typed before       ^U, ^K   to the line's beginning, end
  *
- * ^C ends the program in the foreground; if there is none it empties the line.
+ * The keyboard is the foreground program's while there is one, else the shell's: so one task reads at a time. ^C ends that
+ * program; the shell's line it empties.
  */
 import { onConsoleInput } from '../paravirt/handlers';
 import {
@@ -25,7 +26,7 @@ const chunk: usize = memory.data(16);
 const CHUNK: usize = 16;
 /** The task that waits for a key; 0: nobody. */
 let reader: usize = 0;
-/** The task that ^C ends; 0: nobody. */
+/** The task that may read, and that ^C ends; 0: none, and the shell reads. */
 let foreground: usize = 0;
 
 export const LINE_BYTES: usize = 128;
@@ -54,9 +55,14 @@ export function startConsole(): void {
   input();
 }
 
-/** The task that ^C ends; 0: nobody. */
+/** Gives the keyboard to a program; 0: takes it back. */
 export function setForeground(task: usize): void {
   foreground = task;
+}
+
+/** Whether the program that runs is the one that may read. */
+export function inForeground(): bool {
+  return changetype<usize>(currentTask()) === foreground;
 }
 
 /** Takes what was typed. With interrupts disabled. */
@@ -91,29 +97,15 @@ function readKey(): i32 {
   return key;
 }
 
-/** The line that is edited: where, its length, where the next character goes. One task reads at a time. */
+/** The line that is edited: where, its length, where the next character goes. */
 let line: usize = 0;
 let length: usize = 0;
 let cursor: usize = 0;
 /** Which of the lines before is shown: 0 for the new one. */
 let back: u32 = 0;
 
-/** Whether somebody reads a line. */
-let reading: bool = false;
-
-/**
- * Reads a line of less than LINE_BYTES to `into`, a zero at its end. Returns its length; -1: this task is to end, or another
- * one reads.
- */
+/** Reads a line of less than LINE_BYTES to `into`, a zero at its end. Returns its length; -1: this task is to end. */
 export function readLine(into: usize): i32 {
-  if (reading) return -1;
-  reading = true;
-  const result = readInto(into);
-  reading = false;
-  return result;
-}
-
-function readInto(into: usize): i32 {
   line = into;
   length = 0;
   cursor = 0;

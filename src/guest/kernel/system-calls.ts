@@ -8,7 +8,7 @@ import { copy, load8, load64, native, store32, store64 } from '../machine/memory
 import { TRAP_FRAME_BYTES, TrapFrame } from '../machine/trap-frame';
 import { schedClock } from '../paravirt/operations';
 import { endIfKilled } from './clock';
-import { readLine } from './console';
+import { inForeground, readLine } from './console';
 import { PAGE } from './entries';
 import { ARGUMENT_BYTES, enterUser, findProgram, MOST_ARGUMENTS, replaceProgram } from './programs';
 import { addRegion, bringRange, forkSpace, removeRegion, USER_END } from './spaces';
@@ -111,10 +111,12 @@ function write(file: u64, address: u64, bytes: u64): i64 {
 /** A line at a time, its end included, or as much of it as is asked for. */
 function read(file: u64, address: u64, bytes: u64): i64 {
   if (file !== 0) return EBADF;
+  // As Linux answers a background program that cannot be stopped: the keys are somebody else's.
+  if (!inForeground()) return EIO;
   if (!bringRange(currentTask().space, address, bytes, true)) return EFAULT;
   if (lineStart === lineEnd) {
     const length = readLine(lineRoom);
-    if (length < 0) return currentTask().killed ? EINTR : EIO;
+    if (length < 0) return EINTR;
     store<u8>(lineRoom + <usize>length, 10);
     lineStart = 0;
     lineEnd = <usize>length + 1;

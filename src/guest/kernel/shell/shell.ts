@@ -25,7 +25,8 @@ export function shell(commandLine: usize): void {
   for (;;) {
     print('> ');
     flush();
-    if (readLine(line) >= 0) obey();
+    readLine(line);
+    obey();
   }
 }
 
