@@ -55,15 +55,17 @@ let gdt: usize = 0;
 
 /** The tables that the kernel begins with. Interrupts are off. */
 export function startTables(): void {
-  for (let vector: u32 = 0; vector < VECTORS; vector++) {
-    const entry = nativeTrapEntry(vector);
-    setGate(vector, gateLow(entry, INTERRUPT_GATE), entry >> 32);
-  }
+  for (let vector: u32 = 0; vector < VECTORS; vector++) setOwnGate(vector);
   store<u16>(task, <u16>TASK_BYTES, TASK_IO_MAP);
   nativeLoadGdt(firstGdt, LEAST_ENTRIES);
   nativeLoadTaskRegister();
   loadRegister(idt, VECTORS * <u32>GATE_BYTES);
   lidt(register);
+}
+
+function setOwnGate(vector: u32): void {
+  const entry = nativeTrapEntry(vector);
+  setGate(vector, gateLow(entry, INTERRUPT_GATE), entry >> 32);
 }
 
 function gateLow(entry: u64, type: u64): u64 {
@@ -146,9 +148,12 @@ export function nativeWriteFsBase(base: u64): void {
   wrmsr(MSR_FS_BASE, base);
 }
 
-/** cpu.load_idt: gates that are present take the place of ours; interrupts' stay. */
+/** cpu.load_idt: gates that are present take the place of ours, which stand wherever there is none; interrupts' stay. */
 export function nativeLoadIdt(table: usize, entries: u32): void {
-  for (let vector: u32 = 0; vector < entries && vector < VECTORS; vector++) takeGate(table, vector);
+  for (let vector: u32 = 0; vector < VECTORS; vector++) {
+    if (vector < entries) takeGate(table, vector);
+    else if (vector - FIRST_VECTOR >= IRQS) setOwnGate(vector);
+  }
 }
 
 /** cpu.write_idt_entry */
@@ -162,6 +167,7 @@ function takeGate(table: usize, vector: u32): void {
   if (vector - FIRST_VECTOR < IRQS) return;
   const low = load<u64>(table + vector * GATE_BYTES);
   if ((low & GATE_PRESENT) !== 0) setGate(vector, low, load<u64>(table + vector * GATE_BYTES, 8));
+  else setOwnGate(vector);
 }
 
 /** cpu.trap_entry */

@@ -146,6 +146,56 @@ for (const wordBits of [64, 32] as const) {
     assert.equal(exports.gateToTrap!(8, gate(14n, 0n, 0n), 0n, at), 0, 'not present');
   });
 
+  test(`a gate that is taken away, or not in the next table, is none of Xen's any more (${width})`, async () => {
+    // What Xen keeps: a table sets the vectors that it lists, up to an entry without an address; no table clears all.
+    const kept = new Map<number, bigint>();
+    const { exports, machine, pages, layout } = await backend(wordBits, {
+      hypercall: (number, [table]) => {
+        if (number !== 0) return 0;
+        if (table === 0n) kept.clear();
+        const { offset, size } = abi.trap_info[layout];
+        for (let at = table!; table !== 0n; at += BigInt(size)) {
+          const address = machine.read(at + BigInt(offset.address), wordBits / 8);
+          if (address === 0n) break;
+          kept.set(Number(machine.read(at + BigInt(offset.vector), 1)), address & 0xffffn);
+        }
+        return 0;
+      },
+    });
+    const low = (handler: number) =>
+      BigInt.asIntN(64, (0x8000en << 40n) | (0xe033n << 16n) | BigInt(handler)) | (1n << 47n);
+    const bytes = wordBits / 4;
+    const [first, second] = [pages + PAGE, pages + 2 * PAGE];
+    for (const [table, vector] of [
+      [first, 3],
+      [first, 6],
+      [second, 6],
+      [second, 14],
+    ] as const)
+      machine.write(BigInt(table + vector * bytes), 8, low(0x100 + vector));
+    exports.xenLoadIdt!(first, 256);
+    assert.deepEqual(
+      [...kept],
+      [
+        [3, 0x103n],
+        [6, 0x106n],
+      ],
+    );
+    exports.xenWriteIdtEntry!(first, 4, low(0x104), 0n);
+    exports.xenWriteIdtEntry!(first, 3, 0n, 0n);
+    exports.xenWriteIdtEntry!(second, 7, low(0x107), 0n);
+    assert.deepEqual([...kept].sort(), [
+      [4, 0x104n],
+      [6, 0x106n],
+    ]);
+    exports.xenLoadIdt!(second, 256);
+    assert.deepEqual([...kept].sort(), [
+      [14, 0x10en],
+      [6, 0x106n],
+      [7, 0x107n],
+    ]);
+  });
+
   test(`a suspend that was called off leaves all as it was; a resume connects anew (${width})`, async () => {
     for (const cancelled of [true, false]) {
       const info = PAGE * 200;

@@ -40,17 +40,20 @@ const TRAP_MASKS_EVENTS: u64 = 4;
 /** A table for one call: every vector, and the entry with address 0 that ends it. Used with events masked. */
 const table: usize = memory.data(257 * SIZEOF_trap_info, 8);
 const callback: usize = memory.data(SIZEOF_callback_register, 8);
-/** The IDT that is loaded. */
+/** The IDT that is loaded, and its length. */
 let idt: usize = 0;
+let idtEntries: u32 = 0;
 
-/**
- * Writes a gate as an entry of a trap table, at `at`. Returns whether it is one that Xen takes: a present interrupt or trap
- * gate.
- */
-export function gateToTrap(vector: u32, low: u64, high: u64, at: usize): bool {
+/** Whether it is one that Xen takes: a present interrupt or trap gate. */
+function isGate(low: u64): bool {
   const type = (low >> 40) & 0x1f;
-  const present = ((low >> 47) & 1) !== 0;
-  if (!present || (type !== GATE_INTERRUPT && type !== GATE_TRAP)) return false;
+  return ((low >> 47) & 1) !== 0 && (type === GATE_INTERRUPT || type === GATE_TRAP);
+}
+
+/** Writes a gate as an entry of a trap table, at `at`. Returns whether it is one that Xen takes. */
+export function gateToTrap(vector: u32, low: u64, high: u64, at: usize): bool {
+  if (!isGate(low)) return false;
+  const type = (low >> 40) & 0x1f;
   const offset = (low & 0xffff) | ((low >> 32) & 0xffff0000);
   const dpl = (low >> 45) & 3;
   store<u8>(at, vector, trap_info_vector);
@@ -65,35 +68,41 @@ function gate(idtTable: usize, vector: u32, at: usize): bool {
   return gateToTrap(vector, load<u64>(entry), WORD_BITS === 64 ? load<u64>(entry, 8) : 0, at);
 }
 
-/** Ends the table at `at` and gives it to Xen. */
-function setTable(at: usize): void {
-  memory.fill(at, 0, SIZEOF_trap_info);
-  if (HYPERVISOR_set_trap_table(table) !== 0) unreachable();
-}
-
-/** cpu.load_idt: all gates in one call. */
-export function xenLoadIdt(idtTable: usize, entries: u32): void {
+/**
+ * Tells Xen of the gates from `first` up to, and not including, `entries`; `anew`: and of no others. A table adds to what
+ * Xen has, the null pointer takes all away.
+ */
+function setTable(idtTable: usize, first: u32, entries: u32, anew: bool): void {
   const state = xenSaveInterrupts();
   xenDisableInterrupts();
-  idt = idtTable;
   let at = table;
-  for (let vector: u32 = 0; vector < entries && vector < VECTORS; vector++) {
+  for (let vector = first; vector < entries && vector < VECTORS; vector++) {
     if (gate(idtTable, vector, at)) at += SIZEOF_trap_info;
   }
-  setTable(at);
+  memory.fill(at, 0, SIZEOF_trap_info);
+  if (anew && HYPERVISOR_set_trap_table(0) !== 0) unreachable();
+  if (HYPERVISOR_set_trap_table(table) !== 0) unreachable();
   xenRestoreInterrupts(state);
 }
 
-/** cpu.write_idt_entry: of a table that is loaded Xen hears. A gate that is taken away becomes one without an address. */
+/** cpu.load_idt: all gates in one call, and of the table before it none. */
+export function xenLoadIdt(idtTable: usize, entries: u32): void {
+  setTable(idtTable, 0, entries, idt !== 0);
+  idt = idtTable;
+  idtEntries = entries;
+}
+
+/**
+ * cpu.write_idt_entry: of a table that is loaded Xen hears. A single gate cannot be taken away from it, for an entry
+ * without an address ends a table: all are, and the others given again.
+ */
 export function xenWriteIdtEntry(idtTable: usize, vector: u32, low: u64, high: u64): void {
   const entry = idtTable + vector * GATE_BYTES;
   store<u64>(entry, low);
   if (WORD_BITS === 64) store<u64>(entry, high, 8);
   if (idtTable !== idt) return;
-  const state = xenSaveInterrupts();
-  xenDisableInterrupts();
-  if (gate(idtTable, vector, table)) setTable(table + SIZEOF_trap_info);
-  xenRestoreInterrupts(state);
+  if (isGate(low)) setTable(idtTable, vector, vector + 1, false);
+  else setTable(idtTable, 0, idtEntries, true);
 }
 
 /** cpu.trap_entry */
