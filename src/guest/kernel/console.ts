@@ -103,6 +103,8 @@ let length: usize = 0;
 let cursor: usize = 0;
 /** Which of the lines before is shown: 0 for the new one. */
 let back: u32 = 0;
+/** Whether characters found no room at its end; who then takes some away has seen that, and means what is left. */
+export let lineCut: bool = false;
 
 /** Reads a line of less than LINE_BYTES to `into`, a zero at its end. Returns its length; -1: this task is to end. */
 export function readLine(into: usize): i32 {
@@ -110,6 +112,7 @@ export function readLine(into: usize): i32 {
   length = 0;
   cursor = 0;
   back = 0;
+  lineCut = false;
   for (;;) {
     const key = readKey();
     if (key < 0) return -1;
@@ -163,7 +166,10 @@ function moveTo(place: usize): void {
 }
 
 function insert(key: u32): void {
-  if (length + 1 >= LINE_BYTES) return;
+  if (length + 1 >= LINE_BYTES) {
+    lineCut = true;
+    return;
+  }
   memory.copy(line + cursor + 1, line + cursor, length - cursor);
   store<u8>(line + cursor, <u8>key);
   length++;
@@ -174,6 +180,7 @@ function insert(key: u32): void {
 
 /** Takes characters away, and shows what is left of the line from there on. */
 function remove(from: usize, to: usize): void {
+  if (to > from) lineCut = false;
   moveTo(from);
   memory.copy(line + from, line + to, length - to);
   const shorter = length - (to - from);

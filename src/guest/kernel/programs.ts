@@ -10,7 +10,7 @@ import { resumeFrame, TRAP_FRAME_BYTES, TrapFrame } from '../machine/trap-frame'
 import { userCs, userSs } from '../paravirt/info';
 import { activateSpace } from '../paravirt/operations';
 import { PAGE } from './entries';
-import { addRegion, createSpace, destroySpace, kernelPlace, resolveFault } from './spaces';
+import { addRegion, createSpace, destroySpace, kernelPlace, RESOLVED, resolveFault } from './spaces';
 import { newTask, renameTask, setStart, Task } from './tasks';
 import { textBytes } from './text';
 
@@ -54,7 +54,7 @@ function buildSpace(file: EmbeddedFile, words: usize, count: u32): usize {
   const right =
     addSegments(space, file) &&
     addRegion(space, STACK_TOP - STACK_BYTES, STACK_TOP, true, 0, 0) &&
-    resolveFault(space, STACK_TOP - <u64>PAGE, true);
+    resolveFault(space, STACK_TOP - <u64>PAGE, true) === RESOLVED;
   if (!right) {
     destroySpace(space);
     return 0;

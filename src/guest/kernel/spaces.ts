@@ -72,6 +72,11 @@ export class Space extends AddressSpace {
 const FIRST_REGION: usize = (offsetof<Space>() + 7) & ~7;
 const MOST_REGIONS: u32 = 64;
 
+/** What became of a fault. */
+export const RESOLVED: u32 = 0;
+export const FORBIDDEN: u32 = 1;
+export const NO_MEMORY: u32 = 2;
+
 /** Page faults by what they were for. */
 export let demandFaults: u64 = 0;
 export let copyFaults: u64 = 0;
@@ -148,24 +153,24 @@ function makeTable(space: usize, at: usize, level: u64): usize {
 }
 
 /**
- * The user touched `address`: lets it go on, with a page where there was none and a copy where a page is shared. Returns
- * false where it has no business, or where there is no memory.
+ * The user touched `address`: lets it go on, with a page where there was none and a copy where a page is shared. FORBIDDEN:
+ * it has no business there.
  */
-export function resolveFault(space: usize, address: u64, write: bool): bool {
+export function resolveFault(space: usize, address: u64, write: bool): u32 {
   const region = findRegion(space, address);
-  if (region === null || (write && !region.writable)) return false;
+  if (region === null || (write && !region.writable)) return FORBIDDEN;
   const page = address & PAGE_MASK;
   const at = entryFor(space, page);
-  if (at === 0) return false;
+  if (at === 0) return NO_MEMORY;
   const entry = load<u64>(at);
-  if ((entry & PRESENT) === 0) return bringPage(space, region, page, at);
-  if (write && (entry & WRITE) === 0) return ownPage(space, page, at, entry);
+  if ((entry & PRESENT) === 0) return bringPage(space, region, page, at) ? RESOLVED : NO_MEMORY;
+  if (write && (entry & WRITE) === 0) return ownPage(space, page, at, entry) ? RESOLVED : NO_MEMORY;
   // The processor remembered what was true before.
   flushTlbSingle(page);
-  return true;
+  return RESOLVED;
 }
 
-/** Demand paging: the page's part of the file, zeros behind it. */
+/** Demand paging: the page's part of the file, zeros behind it. False without memory. */
 function bringPage(space: usize, region: Region, address: u64, at: usize): bool {
   const page = takePage();
   if (page === 0) return false;
@@ -181,7 +186,7 @@ function bringPage(space: usize, region: Region, address: u64, at: usize): bool 
   return true;
 }
 
-/** Copy on write: the last user of a page needs no copy. */
+/** Copy on write: the last user of a page needs no copy. False without memory. */
 function ownPage(space: usize, address: u64, at: usize, entry: u64): bool {
   const shared = pageBehind(entry);
   copyFaults++;
@@ -199,7 +204,7 @@ function ownPage(space: usize, address: u64, at: usize, entry: u64): bool {
   return true;
 }
 
-/** Makes `bytes` from `address` on present for the kernel, writable if it is to write. False: not the user's to give. */
+/** Makes `bytes` from `address` on present for the kernel, writable if it is to write. False: not the user's to give, or no memory. */
 export function bringRange(space: usize, address: u64, bytes: u64, write: bool): bool {
   if (bytes === 0) return true;
   if (address >= USER_END || bytes > USER_END - address) return false;
@@ -207,7 +212,7 @@ export function bringRange(space: usize, address: u64, bytes: u64, write: bool):
     const at = findEntry(changetype<Space>(space).root, page, 1);
     const entry = at === 0 ? 0 : load<u64>(at);
     if ((entry & PRESENT) !== 0 && (!write || (entry & WRITE) !== 0)) continue;
-    if (!resolveFault(space, page, write)) return false;
+    if (resolveFault(space, page, write) !== RESOLVED) return false;
   }
   return true;
 }

@@ -6,7 +6,7 @@ import { enableSystemCalls, loadIdt, readCr2, trapEntry } from '../paravirt/oper
 import { endIfKilled } from './clock';
 import { takePage } from './pages';
 import { panic, printPlace } from './panic';
-import { resolveFault } from './spaces';
+import { NO_MEMORY, RESOLVED, resolveFault } from './spaces';
 import { systemCall } from './system-calls';
 import { currentTask, exitTask, nameOf } from './tasks';
 import { print, printHex, printNumber, printWord } from './text';
@@ -18,6 +18,8 @@ const FAULT_WRITE: u64 = 2;
 const USER_RING: u64 = 3;
 /** 128 and the number of SIGSEGV. */
 const STATUS_FAULT: u32 = 139;
+/** 128 and the number of SIGKILL, by which Linux ends who wants more memory than there is. */
+const STATUS_NO_MEMORY: u32 = 137;
 
 /** All gates disable interrupts on the way in. */
 export function startTraps(): void {
@@ -45,9 +47,16 @@ function pageFault(at: usize): void {
     unexpected(at);
     return;
   }
-  const resolved = resolveFault(currentTask().space, readCr2(), (frame.error & FAULT_WRITE) !== 0);
-  if (!resolved) unexpected(at);
+  const outcome = resolveFault(currentTask().space, readCr2(), (frame.error & FAULT_WRITE) !== 0);
+  if (outcome === NO_MEMORY) endWithoutMemory();
+  if (outcome !== RESOLVED) unexpected(at);
   endIfKilled(at);
+}
+
+function endWithoutMemory(): void {
+  printWord(nameOf(currentTask()));
+  print(': no memory is left\n');
+  exitTask(STATUS_NO_MEMORY);
 }
 
 function unexpected(at: usize): void {

@@ -1,14 +1,14 @@
 /** The shell: a thread of the kernel that reads lines and does what they say. `help` lists it all. */
 import { EmbeddedFile, filesEnd, filesStart } from '../../machine/image';
 import { disableInterrupts, enableInterrupts, powerOff, restart } from '../../paravirt/operations';
-import { LINE_BYTES, readLine, setForeground } from '../console';
+import { LINE_BYTES, lineCut, readLine, setForeground } from '../console';
 import { panic } from '../panic';
 import { findProgram, spawn } from '../programs';
 import { currentTask, findTask, killTask, Task, waitForChild } from '../tasks';
 import { flush, isText, print, printBytes, printNumber, printWord } from '../text';
 import { free, pageTable } from './memory-commands';
 import { processes, uptimeCommand } from './task-commands';
-import { argument, numberArgument, splitWords, wordCount } from './words';
+import { argument, MOST_WORDS, numberArgument, splitWords, wordCount } from './words';
 import { eventChannels, hypercalls, physToMachine } from './xen-commands';
 
 /** LINE_BYTES. */
@@ -26,7 +26,7 @@ export function shell(commandLine: usize): void {
     print('> ');
     flush();
     readLine(line);
-    obey();
+    obey(lineCut);
   }
 }
 
@@ -36,15 +36,17 @@ function obeyCommandLine(commandLine: usize): void {
   while (!beginsScript(at)) if (load<u8>(at++) === 0) return;
   for (at += SCRIPT_BYTES; ; at++) {
     let length: usize = 0;
+    let cut = false;
     while (load<u8>(at) !== 0 && load<u8>(at) !== SEMICOLON) {
       if (length + 1 < LINE_BYTES) store<u8>(line + length++, load<u8>(at));
+      else cut = true;
       at++;
     }
     store<u8>(line + length, 0);
     print('> ');
     printWord(line);
     print('\n');
-    obey();
+    obey(cut);
     if (load<u8>(at) === 0) return;
   }
 }
@@ -54,9 +56,18 @@ function beginsScript(at: usize): bool {
   return memory.compare(at, SCRIPT, SCRIPT_BYTES) === 0;
 }
 
-function obey(): void {
-  splitWords(line);
-  if (wordCount > 0) command(argument(0));
+/** Does what the line says, all of it or nothing. */
+function obey(cut: bool): void {
+  if (cut) refuse(<u32>LINE_BYTES - 1, ' characters');
+  else if (!splitWords(line)) refuse(MOST_WORDS, ' words');
+  else if (wordCount > 0) command(argument(0));
+}
+
+function refuse(most: u32, what: string): void {
+  print('expected at most ');
+  printNumber(most);
+  print(what);
+  print('; nothing was done\n');
 }
 
 function command(name: usize): void {

@@ -1,12 +1,12 @@
 /** The words of a line: where each begins. They stand one behind the other, each with a zero at its end. */
 
-const MOST_WORDS: u32 = 16;
+export const MOST_WORDS: u32 = 16;
 const room: usize = memory.data(130);
 const starts: usize = memory.data(16 * 4, 4);
 export let wordCount: u32 = 0;
 
-/** Takes a line (less than 128 characters and a zero) apart at its spaces. */
-export function splitWords(line: usize): void {
+/** Takes a line (less than 128 characters and a zero) apart at its spaces. False: it has more than MOST_WORDS. */
+export function splitWords(line: usize): bool {
   wordCount = 0;
   let used: usize = 0;
   let inWord = false;
@@ -14,7 +14,7 @@ export function splitWords(line: usize): void {
     const byte = load<u8>(line + i);
     if (byte !== 0 && byte !== 0x20) {
       if (!inWord) {
-        if (wordCount === MOST_WORDS) break;
+        if (wordCount === MOST_WORDS) return false;
         store<usize>(starts + wordCount++ * 4, room + used);
       }
       inWord = true;
@@ -25,6 +25,7 @@ export function splitWords(line: usize): void {
     inWord = false;
     if (byte === 0) break;
   }
+  return true;
 }
 
 /** The word at `index`, which must be there. */
