@@ -33,8 +33,13 @@ const frame: usize = memory.data(8, 8);
 
 /** A memory_op on one frame, `frame`. Returns how many it was done for: 1 or 0. */
 function onFrame(command: u32): i64 {
-  store<Word>(reservation, <Word>native(frame), xen_memory_reservation_extent_start);
-  store<Word>(reservation, 1, xen_memory_reservation_nr_extents);
+  return onFrames(command, frame, 1);
+}
+
+/** The same for `count` frames that stand at `list`. */
+function onFrames(command: u32, list: usize, count: usize): i64 {
+  store<Word>(reservation, <Word>native(list), xen_memory_reservation_extent_start);
+  store<Word>(reservation, <Word>count, xen_memory_reservation_nr_extents);
   store<u32>(reservation, 0, xen_memory_reservation_extent_order);
   store<u32>(reservation, 0, xen_memory_reservation_mem_flags);
   store<u16>(reservation, DOMID_SELF, xen_memory_reservation_domid);
@@ -64,6 +69,11 @@ export function giveFrame(page: usize): bool {
   }
   xenRestoreInterrupts(state);
   return given;
+}
+
+/** Gives `count` machine frames back to Xen that stand at `list`; neither page tables nor the P2M name them any more. */
+export function giveFrames(list: usize, count: usize): void {
+  if (onFrames(XENMEM_decrease_reservation, list, count) !== <i64>count) unreachable();
 }
 
 /** Gets a frame for `page`, which has none. Its contents are whatever they are. Returns false if Xen gives none. */

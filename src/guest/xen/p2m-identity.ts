@@ -13,7 +13,14 @@ import { XENFEAT_auto_translated_physmap } from '../../abi/xen/numbers/features.
 import { XEN_HVM_MEMMAP_TYPE_RAM } from '../../abi/xen/numbers/memory.ts';
 import { extendBrk } from './brk';
 import { feature } from './features';
+import { unmapFrame } from './mapping';
+import { native } from '../machine/memory';
+import { giveFrames } from './balloon';
 import {
+  FOREIGN_FRAME_BIT,
+  getPhysToMachine,
+  IDENTITY_FRAME_BIT,
+  INVALID_P2M_ENTRY,
   identityFrame,
   initLeaf,
   initMid,
@@ -31,7 +38,11 @@ import {
   pointerAt,
   replace,
   setPointer,
+  trySetPhysToMachine,
 } from './p2m-tree';
+import { virtualOf } from './page';
+import { PTE_PRESENT } from './page-entry';
+import { lookupAddress } from './page-walk';
 import { PAGE_SHIFT, PAGE_SIZE, Paddr, Pfn, WORD_BYTES } from './types';
 
 /**
@@ -79,34 +90,78 @@ function splitLeaf(pfn: Pfn): void {
 /** One entry of the memory map as Xen writes it (XENMEM_memory_map): 64-bit address and size, 32-bit type. */
 export const SIZEOF_e820_entry: usize = 20;
 
+/** What lies from KERNEL_BASE up to the end of the address space, and can be mapped there. */
+const DIRECT_MAP_FRAMES: u64 = (0x100000000 - <u64>KERNEL_BASE) >> PAGE_SHIFT;
+
 /** A hole is followed no further: 64 GiB. What a map mentions above, such as 12 GiB below 1 TiB, would cost a page for each GiB. */
 export const IDENTITY_LIMIT: Pfn = 16 << 20;
 
 /**
  * Sets identity for all that a memory map of `count` entries at `map`, by ascending address, does not call RAM: entries of
  * other types, and the gaps between entries. A page that is RAM only in part counts as none. Returns the frames set.
+ *
+ * The domain builder knows nothing of the map and has put memory into the holes as well. Its frames go back to Xen. What
+ * lies from `usedFrom` up to `usedEnd`, the kernel and what came with it, cannot; if a hole reaches there the kernel stops.
  */
-export function setIdentityFromMemoryMap(map: usize, count: usize): Pfn {
+export function setIdentityFromMemoryMap(map: usize, count: usize, usedFrom: Pfn, usedEnd: Pfn): Pfn {
   let set: Pfn = 0;
   /** One past the last byte of RAM so far, and of anything. */
   let ram: Paddr = 0;
   let last: Paddr = 0;
-  for (let i: usize = 0; i < count; i++) {
+  for (let i: usize = 0; i <= count; i++) {
     const entry = map + i * SIZEOF_e820_entry;
-    const from = load<u64>(entry);
-    const to = from + load<u64>(entry, 8);
-    if (load<u32>(entry, 16) === XEN_HVM_MEMMAP_TYPE_RAM) {
-      set += setHole(ram, from);
-      ram = to;
+    if (i < count) {
+      const to = load<u64>(entry) + load<u64>(entry, 8);
+      if (to > last) last = to;
+      if (load<u32>(entry, 16) !== XEN_HVM_MEMMAP_TYPE_RAM) continue;
     }
-    if (to > last) last = to;
+    const start = <Pfn>(ram >> PAGE_SHIFT);
+    const end = firstPageFrom(i < count ? load<u64>(entry) : last);
+    if (start < end) {
+      if (start < usedEnd && end > usedFrom) unreachable();
+      releaseFrames(start, end);
+      set += setPhysRangeIdentity(start, end);
+    }
+    if (i < count) ram = load<u64>(entry) + load<u64>(entry, 8);
   }
-  return set + setHole(ram, last);
+  return set;
 }
 
-function setHole(from: Paddr, to: Paddr): Pfn {
-  const start = <Pfn>(from >> PAGE_SHIFT);
-  let end = <Pfn>((to + (<u64>PAGE_SIZE - 1)) >> PAGE_SHIFT);
-  if (end > IDENTITY_LIMIT) end = IDENTITY_LIMIT;
-  return start < end ? setPhysRangeIdentity(start, end) : 0;
+function firstPageFrom(address: Paddr): Pfn {
+  const pfn = <Pfn>((address + (<u64>PAGE_SIZE - 1)) >> PAGE_SHIFT);
+  return pfn < IDENTITY_LIMIT ? pfn : IDENTITY_LIMIT;
+}
+
+const FRAMES_AT_ONCE: usize = 128;
+const frames: usize = memory.data(128 * 8, 8);
+
+/** Gives the frames from `start` up to, and not including, `end` back to Xen, those that there are. */
+function releaseFrames(start: Pfn, end: Pfn): void {
+  let count: usize = 0;
+  for (let pfn = start; pfn < end; pfn++) {
+    const leaf = leafOf(pfn);
+    if (leaf === p2mMissing || leaf === p2mIdentity) {
+      pfn |= <Pfn>(P2M_PER_PAGE - 1);
+      continue;
+    }
+    const mfn = getPhysToMachine(pfn);
+    if ((mfn & (FOREIGN_FRAME_BIT | IDENTITY_FRAME_BIT)) !== 0) continue;
+    unmap(pfn);
+    trySetPhysToMachine(pfn, INVALID_P2M_ENTRY);
+    store<Word>(frames + count * WORD_BYTES, mfn);
+    count++;
+    if (count === FRAMES_AT_ONCE) {
+      giveFrames(frames, count);
+      count = 0;
+    }
+  }
+  if (count !== 0) giveFrames(frames, count);
+}
+
+/** The builder maps the beginning of memory: a frame that is mapped would stay ours until it is not. */
+function unmap(pfn: Pfn): void {
+  if (<u64>pfn >= DIRECT_MAP_FRAMES) return;
+  const page = virtualOf((<u64>pfn) << PAGE_SHIFT);
+  const entry = lookupAddress(native(page));
+  if (entry !== 0 && (load<u64>(entry) & PTE_PRESENT) !== 0 && unmapFrame(page) !== 0) unreachable();
 }

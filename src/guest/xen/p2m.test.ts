@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { loadGuest } from '../testing/index.ts';
+import { loadGuest, type TestMachineOptions } from '../testing/index.ts';
 
 type Word = bigint | number;
 type WordBytes = 4 | 8;
@@ -23,7 +23,7 @@ interface P2m {
   setPhysToMachine(pfn: Word, entry: Word): number;
   trySetPhysToMachine(pfn: Word, entry: Word): number;
   setPhysRangeIdentity(start: Word, end: Word): Word;
-  setIdentityFromMemoryMap(map: number, count: number): Word;
+  setIdentityFromMemoryMap(map: number, count: number, usedFrom: Word, usedEnd: Word): Word;
   buildFrameLists(): Word;
   usePages(from: number, to: number): void;
   pagesTaken(): number;
@@ -64,10 +64,17 @@ class Tree {
   }
 
   /** A tree around a builder's list of `frames` frames, with room for `ranges` identity ranges below `end`. */
-  static async around(wordBytes: WordBytes, frames: number, end: number, ranges: number): Promise<Tree> {
+  static async around(
+    wordBytes: WordBytes,
+    frames: number,
+    end: number,
+    ranges: number,
+    hypercall?: TestMachineOptions['hypercall'],
+  ): Promise<Tree> {
     const { exports: all } = await loadGuest('src/guest/xen/testing/p2m.ts', {
       wordBits: wordBytes === 8 ? 64 : 32,
       memoryBytes: MEMORY_BYTES,
+      hypercall,
     });
     const tree = new Tree(all as unknown as P2m, wordBytes);
     const { exports } = tree;
@@ -238,8 +245,15 @@ for (const wordBytes of [8, 4] as const) {
     assert.deepEqual(new Set(tree.page(Number(tree.sharedIdentity))), new Set([tree.invalid]));
   });
 
-  test(`a memory map with holes makes everything but RAM identity (${width})`, async () => {
-    const tree = await Tree.around(wordBytes, 1000, 6 << 18, 6);
+  test(`a memory map with holes makes everything but RAM identity, and gives back what lay there (${width})`, async () => {
+    const given: bigint[] = [];
+    const tree = await Tree.around(wordBytes, 1000, 6 << 18, 6, (number, [command, at]) => {
+      // Of memory_op, XENMEM_decrease_reservation: a list of frames and its length.
+      assert.deepEqual([number, command], [12, 1n]);
+      const [list, count] = [tree.read(Number(at)), tree.read(Number(at) + wordBytes)];
+      for (let i = 0n; i < count; i++) given.push(tree.read(Number(list) + Number(i) * wordBytes));
+      return count;
+    });
     const RAM = 1;
     const map: (readonly [from: number, bytes: number, type: number])[] = [
       [0, 0x9fc00, RAM],
@@ -260,7 +274,7 @@ for (const wordBytes of [8, 4] as const) {
     }
     const isIdentity = (pfn: number) => tree.get(pfn) === (BigInt(pfn) | tree.identity);
     assert.equal(
-      Number(tree.exports.setIdentityFromMemoryMap(at, map.length)),
+      Number(tree.exports.setIdentityFromMemoryMap(at, map.length, tree.word(0x100), tree.word(0x200))),
       0x100 - 0x9f + (0x100000 - 0x3fff0) + 2,
     );
     // 0x9f is RAM in part, 0x140000 too: both are no memory.
@@ -281,6 +295,17 @@ for (const wordBytes of [8, 4] as const) {
     assert.deepEqual(
       expected.map(([pfn]) => [pfn, isIdentity(pfn)]),
       expected,
+    );
+
+    // The frames that the builder had put there, each once; nobody could reach them any more.
+    assert.deepEqual(
+      given,
+      Array.from({ length: 0x100 - 0x9f }, (_, i) => BigInt(mfnOf(0x9f + i))),
+    );
+    // The kernel itself must not lie in a hole.
+    assert.throws(
+      () => tree.exports.setIdentityFromMemoryMap(at, map.length, tree.word(0xf0), tree.word(0x101)),
+      WebAssembly.RuntimeError,
     );
   });
 

@@ -25,7 +25,11 @@ import {
 import { allocatePage, freePage } from './pages';
 import { Pfn, WORD_BYTES } from './types';
 
-/** Sets the entry of a frame, with new pages where needed. Returns false if there were none. */
+/**
+ * Sets the entry of a frame, with new pages where needed. Returns false if there were none. Below a missing leaf an
+ * identity entry takes a leaf like any other. (The commit hangs p2m_identity there, and so gives 511 neighbours of the frame
+ * an identity that nobody asked for.)
+ */
 export function setPhysToMachine(pfn: Pfn, entry: Word): bool {
   if (trySetPhysToMachine(pfn, entry)) return true;
   return allocateP2m(pfn) && trySetPhysToMachine(pfn, entry);

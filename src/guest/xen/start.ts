@@ -37,6 +37,7 @@ import {
   xen_feature_info_submap,
   xen_feature_info_submap_idx,
 } from '../abi/structures';
+import { imageStart } from '../machine/image';
 import { ON_XEN, reserveAddressRange, setPlatform, setSelectors } from '../paravirt/info';
 import { closeBrk, openBrk, reserveBrk } from './brk';
 import { maskAllPorts } from './events';
@@ -49,7 +50,7 @@ import { memoryMap, memoryMapEnd, readMemoryMap } from './memory-map';
 import { adoptTables } from './mmu';
 import { setIdentityFromMemoryMap } from './p2m-identity';
 import { buildPhysToMachine, p2mBrkPages } from './p2m-tree';
-import { setMaxPfn } from './page';
+import { physicalOf, setMaxPfn } from './page';
 import { connectRings, describeP2m } from './suspend';
 import { setupTablePages, tablePagesBytes } from './table-pages';
 import { setCallbacks } from './traps';
@@ -97,12 +98,15 @@ export function startXen(info: usize): void {
   const entries = readMemoryMap();
   reserveBrk(p2mBrkPages(frames, memoryMapEnd(), entries + 1) * PAGE_SIZE);
   reserveBrk(tablePagesBytes(frames));
-  openBrk(behindBuilderPages(info));
+  const earlyEnd = openBrk(behindBuilderPages(info));
   buildPhysToMachine(<usize>load<Word>(info, start_info_mfn_list), frames);
   setupMachineToPhys();
   setupTablePages(frames);
   adoptTables(info);
-  if (entries > 0) setIdentityFromMemoryMap(memoryMap(), entries);
+  if (entries > 0) {
+    const used = <Pfn>(physicalOf(imageStart()) >> PAGE_SHIFT);
+    setIdentityFromMemoryMap(memoryMap(), entries, used, <Pfn>(physicalOf(earlyEnd) >> PAGE_SHIFT));
+  }
 
   const shared = (sharedRoom + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
   const frame = <Mfn>(load<Word>(info, start_info_shared_info) >> PAGE_SHIFT);
