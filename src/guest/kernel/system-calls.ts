@@ -1,9 +1,24 @@
 /**
  * The system calls: a handful, with the numbers, registers, results and errors that Linux gives them on x86-64, as far as
- * they go. So a program of ours also runs there. (docs/guest.md has the list.)
+ * they go. So a program of ours also runs there. (docs/guest.md has the list, abi/system-calls.ts the numbers.)
  *
  * They are made with interrupts disabled, and only those that wait let others run.
  */
+import {
+  __NR_clock_gettime,
+  __NR_execve,
+  __NR_exit,
+  __NR_fork,
+  __NR_getpid,
+  __NR_mmap,
+  __NR_munmap,
+  __NR_nanosleep,
+  __NR_read,
+  __NR_sched_yield,
+  __NR_wait4,
+  __NR_write,
+  MAP_PRIVATE_ANONYMOUS,
+} from '../abi/system-calls';
 import { copy, load8, load64, native, store32, store64 } from '../machine/memory';
 import { TRAP_FRAME_BYTES, TrapFrame } from '../machine/trap-frame';
 import { schedClock } from '../paravirt/operations';
@@ -29,19 +44,6 @@ import {
 } from './tasks';
 import { flush, put } from './text';
 
-const READ: u64 = 0;
-const WRITE: u64 = 1;
-const MMAP: u64 = 9;
-const MUNMAP: u64 = 11;
-const SCHED_YIELD: u64 = 24;
-const NANOSLEEP: u64 = 35;
-const GETPID: u64 = 39;
-const FORK: u64 = 57;
-const EXECVE: u64 = 59;
-const EXIT: u64 = 60;
-const WAIT4: u64 = 61;
-const CLOCK_GETTIME: u64 = 228;
-
 const ENOENT: i64 = -2;
 const EINTR: i64 = -4;
 const EIO: i64 = -5;
@@ -54,7 +56,6 @@ const EFAULT: i64 = -14;
 const EINVAL: i64 = -22;
 const ENOSYS: i64 = -38;
 
-const MAP_PRIVATE_ANONYMOUS: u64 = 0x22;
 const SECOND: u64 = 1000000000;
 /** mmap gives addresses from here on, below the stack. */
 const FIRST_MAPPING: u64 = 0x10000000;
@@ -82,21 +83,21 @@ export function systemCall(at: usize): void {
 
 function perform(frame: TrapFrame, at: usize): i64 {
   const number = frame.rax;
-  if (number === READ) return read(frame.rdi, frame.rsi, frame.rdx);
-  if (number === WRITE) return write(frame.rdi, frame.rsi, frame.rdx);
-  if (number === MMAP) return map(frame.rdi, frame.rsi, frame.r10);
-  if (number === MUNMAP) return removeRegion(currentTask().space, frame.rdi) ? 0 : EINVAL;
-  if (number === SCHED_YIELD) {
+  if (number === __NR_read) return read(frame.rdi, frame.rsi, frame.rdx);
+  if (number === __NR_write) return write(frame.rdi, frame.rsi, frame.rdx);
+  if (number === __NR_mmap) return map(frame.rdi, frame.rsi, frame.r10);
+  if (number === __NR_munmap) return removeRegion(currentTask().space, frame.rdi) ? 0 : EINVAL;
+  if (number === __NR_sched_yield) {
     schedule();
     return 0;
   }
-  if (number === NANOSLEEP) return sleep(frame.rdi);
-  if (number === GETPID) return currentTask().number;
-  if (number === FORK) return fork(at);
-  if (number === EXECVE) return execute(frame.rdi, frame.rsi, at);
-  if (number === EXIT) exitTask(<u32>frame.rdi & 0xff);
-  if (number === WAIT4) return wait(<i32>frame.rdi, frame.rsi);
-  if (number === CLOCK_GETTIME) return tellTime(frame.rsi);
+  if (number === __NR_nanosleep) return sleep(frame.rdi);
+  if (number === __NR_getpid) return currentTask().number;
+  if (number === __NR_fork) return fork(at);
+  if (number === __NR_execve) return execute(frame.rdi, frame.rsi, at);
+  if (number === __NR_exit) exitTask(<u32>frame.rdi & 0xff);
+  if (number === __NR_wait4) return wait(<i32>frame.rdi, frame.rsi);
+  if (number === __NR_clock_gettime) return tellTime(frame.rsi);
   return ENOSYS;
 }
 
