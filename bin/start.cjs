@@ -9,10 +9,8 @@ if (fs.existsSync(file)) {
   // A timer that is open: where nothing is, Node stops until all that it compiles in the background has been compiled.
   setInterval(function () {}, 0x7fffffff);
   import(url.pathToFileURL(file).href).then(async ({ main }) => {
-    const status = await main(process.argv.slice(2));
-    process.exitCode = status;
-    // What waits in a pipe is written first; input that is still open must not keep the process.
-    process.stdout.write('', () => process.stderr.write('', () => process.exit(status)));
+    // What was printed has been delivered by then; input that is still open must not keep the process.
+    process.exit(await main(process.argv.slice(2)));
   });
 } else {
   process.stderr.write('ringone: not built yet: run "npm ci" first\n');

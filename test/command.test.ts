@@ -146,6 +146,48 @@ describe('ringone run', () => {
     });
   }
 
+  describe('whose output nobody reads', () => {
+    /** Has the guest print for ever, and reads none of it; gives the exit status. */
+    async function stalled(signal: NodeJS.Signals | undefined, ...args: string[]): Promise<number | null> {
+      const child = spawn(process.execPath, [COMMAND, 'run', 'tiny', SMALL, ...args], {
+        timeout: 60_000,
+        killSignal: 'SIGKILL',
+      });
+      const exited = new Promise<number | null>((resolve) => child.on('exit', resolve));
+      child.stdin.on('error', () => {});
+      child.stderr.resume();
+      // Begun to print is soon followed by stalled: a pipe holds 64 KiB. What comes too early ends the run all the same.
+      await new Promise((resolve) => child.stdout.once('readable', resolve));
+      child.stdin.write('help\n'.repeat(100_000));
+      if (signal !== undefined) {
+        await setTimeout(1000);
+        child.kill(signal);
+      }
+      return exited;
+    }
+
+    it('ends at the timeout with status 124', async () => {
+      assert.equal(await stalled(undefined, '--timeout', '2'), 124);
+    });
+
+    it('ends with status 143 at SIGTERM', async () => {
+      assert.equal(await stalled('SIGTERM'), 143);
+    });
+  });
+
+  it('delivers everything to a reader that comes after the end', async () => {
+    const child = spawn(process.execPath, [COMMAND, 'run', 'tiny', SMALL]);
+    child.stderr.resume();
+    child.stdin.end(`${'help\n'.repeat(500)}halt\n`);
+    await setTimeout(2000);
+    let text = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    const status = await new Promise((resolve) => child.on('close', resolve));
+    assert.equal(status, 0);
+    assert.equal(text.match(/> help\r\n/g)?.length, 500);
+    assert.match(text, /> halt\r\n/);
+  });
+
   it('writes --stats', async () => {
     const file = join(scratch, 'stats.json');
     await tiny('halt\n', '--stats', file);

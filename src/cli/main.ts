@@ -12,8 +12,9 @@ import { type P2mOptions, p2m } from './p2m.ts';
 import { guestNames, pullCommand } from './pull.ts';
 import { type RunOptions, type RunSurroundings, run } from './run.ts';
 import { start } from './start.ts';
+import { delivered, patience } from './terminal.ts';
 
-const surroundings: RunSurroundings = {
+const ofThisProcess: RunSurroundings = {
   stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
@@ -35,7 +36,7 @@ interface InitramfsCommandOptions {
 }
 
 /** The command line; each action leaves its exit status in `finish`. */
-function program(finish: (status: number) => void): Command {
+function program(surroundings: RunSurroundings, finish: (status: number) => void): Command {
   const ringone = new Command('ringone')
     .description('Boots unmodified Xen PV kernels in a process, without Xen, KVM or root.')
     .version(packageVersion())
@@ -122,14 +123,29 @@ function program(finish: (status: number) => void): Command {
   return ringone;
 }
 
-/** The exit status of a command line, `args` being what follows the command's name. */
+/**
+ * The exit status of a command line, `args` being what follows the command's name. Until it is there, what was printed has
+ * been delivered, or given up because the run was interrupted: the process may exit.
+ */
 export async function main(args: readonly string[]): Promise<number> {
-  let status: number = ExitStatus.ok;
   tuneJavaScriptEngine();
+  const { stdout, stderr } = process;
   // A reader that has gone away (`| head`) ends a run by `run` itself, and is no reason for a stack trace.
-  for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
+  for (const output of [stdout, stderr]) output.on('error', () => {});
+  let interrupted = false;
+  const onInterrupted = () => {
+    interrupted = true;
+  };
+  const status = await statusOf(args, { ...ofThisProcess, onInterrupted });
+  const delivery = delivered(stdout, stderr);
+  await (interrupted ? Promise.race([delivery, patience()]) : delivery);
+  return status;
+}
+
+async function statusOf(args: readonly string[], surroundings: RunSurroundings): Promise<number> {
+  let status: number = ExitStatus.ok;
   try {
-    await program((result) => {
+    await program(surroundings, (result) => {
       status = result;
     }).parseAsync(args, { from: 'user' });
   } catch (error) {

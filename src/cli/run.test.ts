@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Domain, DomainExit, DomainOptions, EngineStatistics, HostOptions } from '../toolstack/api.ts';
 import { InputStream, OutputStream } from '../toolstack/console/streams.ts';
 import { UsageError } from './errors.ts';
@@ -130,6 +131,7 @@ class Fixture {
   readonly stdin = Object.assign(new PassThrough(), { isTTY: false, raw: [] as boolean[] });
   signal: (signal: NodeJS.Signals) => void = () => {};
   readonly host: FakeHost;
+  private readerComes: Promise<unknown> | undefined;
 
   constructor(...lives: Life[]) {
     this.host = new FakeHost(lives);
@@ -142,11 +144,20 @@ class Fixture {
     return this;
   }
 
+  /** Has nobody read stdout before `until` settles. */
+  withStalledReader(until: Promise<unknown> = new Promise(() => {})): this {
+    this.readerComes = until;
+    return this;
+  }
+
   async run(words: readonly string[] = ['tiny'], options: RunOptions = {}): Promise<Outcome> {
     const { host } = this;
     const outputs = [new PassThrough(), new PassThrough()] as const;
     const texts = ['', ''];
-    for (const [i, output] of outputs.entries()) output.on('data', (chunk) => (texts[i] += chunk));
+    const read = (i: 0 | 1) => outputs[i].on('data', (chunk) => (texts[i] += chunk));
+    read(1);
+    if (this.readerComes === undefined) read(0);
+    else void this.readerComes.then(() => read(0));
     const status = await run(words, options, {
       stdin: this.stdin,
       stdout: outputs[0],
@@ -290,6 +301,41 @@ describe('ringone run', () => {
       assert.ok(host.domains[0].destroyed);
     });
   }
+
+  const LONG = 'x'.repeat(200_000);
+
+  it('delivers all output of a guest that ends by itself, however late its reader comes', async () => {
+    const { status, stdout } = await new Fixture((domain) => {
+      domain.print(LONG);
+      powerOff(domain);
+    })
+      .withStalledReader(sleep(100))
+      .run();
+    assert.equal(status, 0);
+    assert.equal(stdout.length, LONG.length);
+  });
+
+  it('gives output up that nobody reads when the timeout comes, though the guest has ended', async () => {
+    const lives: Record<string, Life> = { goesOn: () => {}, ended: powerOff };
+    for (const [name, life] of Object.entries(lives)) {
+      const outcome = new Fixture((domain) => {
+        domain.print(LONG);
+        life(domain);
+      })
+        .withStalledReader()
+        .run(['tiny'], { timeout: '0.02' });
+      const { status, stderr } = await outcome;
+      assert.deepEqual([status, stderr], [124, 'ringone: timed out after 0.02 s\n'], name);
+    }
+  });
+
+  it('gives output up that nobody reads at a signal', async () => {
+    const fixture = new Fixture((domain) => {
+      domain.print(LONG);
+      setTimeout(() => fixture.signal('SIGTERM'), 5);
+    }).withStalledReader();
+    assert.equal((await fixture.run()).status, 143);
+  });
 
   it('puts a terminal into raw mode, takes Ctrl-] as the way out, and restores it', async () => {
     const fixture = new Fixture(() => {}).asTerminal();

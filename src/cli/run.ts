@@ -25,7 +25,7 @@ import { ExitStatus, fileError, UsageError } from './errors.ts';
 import { type ConfigOptions, findGuest, type Guest } from './guest-files.ts';
 import { INSPECT_SIGNAL, inspect, placesIn } from './inspect.ts';
 import { type ProfileCommandOptions, profileOptions, writeProfile } from './profile.ts';
-import { type Input, pump, Terminal } from './terminal.ts';
+import { delivered, type Input, patience, pump, Terminal } from './terminal.ts';
 
 /** The options of `run`, as written on the command line. */
 export interface RunOptions extends ConfigOptions, ProfileCommandOptions {
@@ -65,6 +65,8 @@ export interface RunSurroundings {
   readonly seconds: () => number;
   /** Called when a guest has been built: what that took may go. */
   readonly onBuilt?: () => void;
+  /** Called when a run ends from outside: a reader that does not read shall not hold the process. */
+  readonly onInterrupted?: () => void;
 }
 
 const NEWLINE = 10;
@@ -150,9 +152,9 @@ class Session {
   private readonly guest: GuestOfAbi;
   private readonly mayReboot: boolean;
   private readonly surroundings: RunSurroundings;
-  private interrupt!: (interruption: Interruption) => void;
+  private settleInterrupted!: (interruption: Interruption) => void;
   private readonly interrupted = new Promise<Interruption>((resolve) => {
-    this.interrupt = resolve;
+    this.settleInterrupted = resolve;
   });
   private loadSeconds: number | undefined;
   private firstOutputSeconds: number | undefined;
@@ -220,6 +222,11 @@ class Session {
     }
   }
 
+  private interrupt(interruption: Interruption): void {
+    this.surroundings.onInterrupted?.();
+    this.settleInterrupted(interruption);
+  }
+
   /** One life of the domain; undefined if it shall be started again. */
   private async runOnce(domain: Domain, terminal: Terminal): Promise<number | undefined> {
     const writer = domain.console.writable.getWriter();
@@ -242,30 +249,48 @@ class Session {
         this.say(`the guest has ended (${end.exit.reason}) and is kept; interrupt to end it`);
         return this.conclude(await this.interrupted, domain, outputs, running);
       }
-      await this.finish(domain, outputs, running);
+      const interruption = await this.finish(domain, outputs, running);
+      if (interruption !== undefined) return this.told(interruption);
       return this.actionFor(end.exit) === 'restart' ? undefined : statusOf(end.exit);
     }
     return this.conclude(end, domain, outputs, running);
   }
 
   private async conclude(
-    { status, message }: Interruption,
+    interruption: Interruption,
     domain: Domain,
     outputs: Promise<unknown>,
     running: Promise<void>,
   ): Promise<number> {
     await this.finish(domain, outputs, running);
+    return this.told(interruption);
+  }
+
+  /** Says what is to be said about an interruption, and gives its status. */
+  private told({ status, message }: Interruption): number {
     if (message !== undefined) this.say(message);
     return status;
   }
 
-  private async finish(domain: Domain, outputs: Promise<unknown>, running: Promise<void>): Promise<void> {
+  /**
+   * Ends the domain and delivers its output, all of it, unless an interruption comes first: then what a reader has not taken
+   * soon after is given up, and the interruption is returned.
+   */
+  private async finish(
+    domain: Domain,
+    outputs: Promise<unknown>,
+    running: Promise<void>,
+  ): Promise<Interruption | undefined> {
     this.stopInspecting();
     await inspect(this.places, domain, this.surroundings.stderr);
     domain.destroy();
     this.host.stop();
     await running;
-    await outputs;
+    const { stdout, stderr } = this.surroundings;
+    return Promise.race([
+      outputs.then(() => delivered(stdout, stderr)).then(() => undefined),
+      this.interrupted.then((interruption) => patience().then(() => interruption)),
+    ]);
   }
 
   private joinOutputs(domain: Domain): Promise<unknown> {

@@ -5,6 +5,7 @@
  * as it was.
  */
 import type { Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Ctrl-]: as in `xl console`. */
 const LEAVE = 0x1d;
@@ -77,6 +78,19 @@ export async function pump(
     if (!to.writable) continue;
     if (!to.write(change(value))) await drained(to);
   }
+}
+
+/** How long a run that was interrupted waits for a reader to take what was printed until then. */
+const PATIENCE_MS = 500;
+
+/** Settles when readers have had their time after an interruption. */
+export function patience(): Promise<void> {
+  return sleep(PATIENCE_MS, undefined, { ref: false });
+}
+
+/** Settles when everything that was written to the outputs has left the process, or nobody takes it any more. */
+export async function delivered(...outputs: readonly Writable[]): Promise<void> {
+  await Promise.all(outputs.map((to) => new Promise<void>((resolve) => to.write('', () => resolve()))));
 }
 
 function drained(to: Writable): Promise<void> {
