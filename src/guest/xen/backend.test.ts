@@ -5,9 +5,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as abi from '../../abi/xen/structures/index.ts';
-import { loadGuest, type TestMachineOptions } from '../testing/index.ts';
+import { loadGuest, type TestMachine, type TestMachineOptions } from '../testing/index.ts';
 
 const PAGE = 4096;
+const SCHED_OP = 29;
+const EVENT_CHANNEL_OP = 32;
+const VCPU_OP = 24;
+
+/** When the timer was set to go off last. */
+function timerSet(machine: TestMachine, calls: readonly (readonly bigint[])[]): bigint {
+  const call = calls.filter(([number, command]) => number === 24n && command === 8n).at(-1);
+  return machine.read(call![3]!, 8);
+}
 
 async function backend(wordBits: 32 | 64, options: TestMachineOptions = {}) {
   const calls: bigint[][] = [];
@@ -196,21 +205,66 @@ for (const wordBits of [64, 32] as const) {
     ]);
   });
 
-  test(`a suspend that was called off leaves all as it was; a resume connects anew (${width})`, async () => {
-    for (const cancelled of [true, false]) {
+  for (const cancelled of [true, false]) {
+    const what = cancelled
+      ? 'a suspend that was called off leaves all as it was'
+      : 'a resume connects anew, and each part is what it was';
+    test(`${what} (${width})`, async () => {
+      const SHARED = 235 * PAGE;
       const info = PAGE * 200;
       const suspended: bigint[] = [];
-      const guest = await backend(wordBits, {
-        hypercall: (number) => {
-          if (number !== 29) return 0;
-          suspended.push(read(start.store_mfn), read(start.console_domU_mfn));
-          return cancelled ? 1 : 0;
+      /** The ports that Xen will give. */
+      let nextPort = 5;
+      let tsc = 0n;
+      const host: Readonly<Record<number, (operands: readonly bigint[]) => number | undefined>> = {
+        [EVENT_CHANNEL_OP]: ([, argument]) =>
+          machine.write(
+            argument! + BigInt(abi.evtchn_bind_virq[layout].offset.port),
+            4,
+            BigInt(nextPort++),
+          ) as undefined,
+        [VCPU_OP]: ([command, , argument]) => {
+          if (command !== 10n) return undefined;
+          const { mfn, offset } = abi.vcpu_register_vcpu_info[layout].offset;
+          const frame = machine.read(argument! + BigInt(mfn), 8) - 0x1000n;
+          const at = frame * BigInt(PAGE) + machine.read(argument! + BigInt(offset), 4);
+          for (let i = 0n; i < BigInt(abi.vcpu_info[layout].size); i++)
+            machine.write(at + i, 1, machine.read(BigInt(SHARED) + i, 1));
+          return undefined;
         },
+        [SCHED_OP]: () => {
+          suspended.push(read(start.store_mfn), read(start.console_domU_mfn));
+          if (cancelled) return 1;
+          // Another host, which has just begun to count, gives other ports and other frames.
+          for (let at = 0; at < PAGE; at += 8) machine.write(BigInt(SHARED + at), 8, 0n);
+          machine.write(BigInt(SHARED + time), 4, 2n);
+          setClock(7_000_000n);
+          nextPort = 9;
+          machine.write(BigInt(info + start.console_domU_evtchn), 4, 12n);
+          machine.write(BigInt(info + start.console_domU_mfn), bytes, 0x1000n + 222n);
+          return 0;
+        },
+      };
+      const guest = await backend(wordBits, {
+        hypercall: (number, operands) => host[Number(number)]?.(operands) ?? 0,
+        on: { rdtsc: () => tsc },
       });
-      const { exports, machine, heard, word, calls, layout, pages } = guest;
+      const { exports, machine, heard, word, calls, layout } = guest;
       const start = abi.start_info[layout].offset;
+      const shared = abi.shared_info[layout].offset;
+      const vcpu = abi.vcpu_info[layout].offset;
+      const time = vcpu.time;
       const bytes = wordBits / 8;
       const read = (field: number) => machine.read(BigInt(info + field), bytes);
+      const setClock = (nanoseconds: bigint) => {
+        const { system_time, tsc_timestamp, tsc_to_system_mul, tsc_shift } =
+          abi.vcpu_time_info[layout].offset;
+        tsc = 0n;
+        machine.write(BigInt(SHARED + time + system_time), 8, nanoseconds);
+        machine.write(BigInt(SHARED + time + tsc_timestamp), 8, 0n);
+        machine.write(BigInt(SHARED + time + tsc_to_system_mul), 4, 0x80000000n);
+        machine.write(BigInt(SHARED + time + tsc_shift), 1, 1n);
+      };
       // A domain of 256 pages whose frames are 0x1000 and up.
       const m2p = wordBits === 64 ? 0xffff_8000_0000_0000n : 0xf580_0000n;
       machine.map(m2p + BigInt(0x1000 * bytes), 0x200 * bytes);
@@ -222,30 +276,75 @@ for (const wordBits of [64, 32] as const) {
       exports.openBrk!(PAGE * 210);
       exports.buildPhysToMachine!(PAGE * 150, word(256));
       exports.setMaxPfn!(word(256));
-      exports.describeP2m!();
       machine.write(BigInt(info + start.store_mfn), bytes, 0x1000n + 220n);
       machine.write(BigInt(info + start.console_domU_mfn), bytes, 0x1000n + 221n);
+      machine.write(BigInt(info + start.console_domU_evtchn), 4, 2n);
       machine.write(BigInt(info + start.shared_info), bytes, 0x7777n << 12n);
+      exports.setSharedInfo!(SHARED);
+      setClock(5_000_000_000n);
+      // As a kernel starts: what startXen does, and then the operations.
+      exports.startEvents!();
+      exports.startCallbacks!();
+      exports.startDescriptions!(info);
+      exports.xenConsoleSetup!();
+      exports.xenTimeInit!();
+      exports.xenEnableSystemCalls!();
+      assert.equal(exports.setupGrants!(240 * PAGE), 1);
+      const granted = exports.grantAccess!(0, word(0x1005), 0);
+      exports.listenToTimerAndConsole!();
       exports.listenToSuspend!();
+      const PLACE = 245 * PAGE + 128;
+      assert.equal(exports.placeVcpuInfo!(PLACE), 1);
       exports.xenEnableInterrupts!();
+      exports.xenSetNextEvent!(50_000_000n);
+      tsc = 1_000_000n;
+      const before = exports.xenSchedClock!() as bigint;
       calls.length = 0;
+
       assert.equal(exports.suspendDomain!(info), cancelled ? 1 : 0);
       // The toolstack is given our frame numbers, for frames are what changes.
       assert.deepEqual(suspended, [220n, 221n]);
-      assert.deepEqual(heard(), cancelled ? [1, 2, 102, 101] : [1, 2, 202, 201]);
-      if (cancelled)
-        assert.deepEqual([read(start.store_mfn), read(start.console_domU_mfn)], [0x10dcn, 0x10ddn]);
-      const [unmapped, suspend, mapped, callbacks] = calls;
-      assert.deepEqual([unmapped![0], unmapped![2]], [14n, 0n]);
-      assert.deepEqual([suspend![0], suspend![1], suspend![3]], [29n, 2n, 0x1000n + 200n]);
-      assert.equal(mapped![0], 14n);
-      assert.equal(mapped![2]! >> 12n, 0x7777n);
-      assert.equal(callbacks?.[0], cancelled ? undefined : 4n);
+      assert.deepEqual(heard(), cancelled ? [2, 1, 101, 102] : [2, 1, 201, 202]);
+      const seen = calls.map(([number, first, second]) => {
+        if (number === 14n) return `map ${Number(first) / PAGE} ${(second! >> 12n).toString(16)}`;
+        return `${number} ${number === 29n || number === 24n || number === 32n || number === 30n ? first : ''}`.trim();
+      });
+      const unmapping = ['map 240 0', 'map 235 0', '29 2', 'map 235 7777'];
+      const mappingTable = ['20', 'map 240 0'];
+      assert.equal(calls[2]![3], 0x1000n + 200n);
       assert.equal(exports.xenSaveInterrupts!(), 0x200n);
-      const masks = pages + abi.shared_info[layout].offset.evtchn_mask;
-      assert.equal(machine.read(BigInt(masks), 1), cancelled ? 0n : 0xffn);
-    }
-  });
+      if (cancelled) {
+        assert.deepEqual(seen, [...unmapping, ...mappingTable]);
+        assert.deepEqual([read(start.store_mfn), read(start.console_domU_mfn)], [0x10dcn, 0x10ddn]);
+        assert.notEqual(exports.grantAccess!(0, word(0x1006), 0), granted);
+        return;
+      }
+      assert.deepEqual(seen, [
+        ...unmapping,
+        // The callbacks, and SYSCALL's with events masked; the timer's virtual interrupt and what it was set to;
+        '4',
+        '30 0',
+        '24 7',
+        '32 1',
+        '24 8',
+        // the table of grants; where the vcpu_info is.
+        ...mappingTable,
+        '24 10',
+      ]);
+      assert.equal(exports.grantAccess!(0, word(0x1006), 0), granted);
+      assert.equal(machine.read(BigInt(SHARED + shared.arch_max_pfn), bytes), 256n);
+      // The clock goes on, and the timer comes when it was to come: 49 ms from when we stopped.
+      assert.ok((exports.xenSchedClock!() as bigint) >= before);
+      assert.ok((exports.xenSchedClock!() as bigint) < before + 1_000_000n);
+      assert.equal(timerSet(guest.machine, calls), 7_000_000n + 49_000_000n);
+      // Nobody listens at the old ports any more; the timer and the console do at the new ones.
+      const isMasked = (port: number) =>
+        ((machine.read(BigInt(SHARED + shared.evtchn_mask), 8) >> BigInt(port)) & 1n) === 1n;
+      assert.deepEqual([2, 5, 9, 12].map(isMasked), [true, true, false, false]);
+      for (const port of [2, 5, 9, 12]) exports.deliverEvent!(port);
+      assert.deepEqual(heard().slice(4), [1001, 1002]);
+    });
+  }
 }
 
 test('the failsafe upcall makes null what could not be loaded, and leaves the rest', async () => {

@@ -18,6 +18,7 @@ import { fence } from '../machine/memory';
 import { consoleInputInterrupt } from '../paravirt/handlers';
 import { bindVirq, notifyPort, onEvent, unmaskPort } from './events';
 import { HYPERVISOR_console_io } from './hypercall';
+import { nothingBefore, onSuspend } from './suspend-hooks';
 
 const IN_BYTES: u32 = 1024;
 const OUT_BYTES: u32 = 2048;
@@ -26,7 +27,10 @@ const OUT_BYTES: u32 = 2048;
 let ring: usize = 0;
 let port: u32 = 0;
 
-/** The console's page and port, from start_info or from a xenbus front end; no page: Xen's own console. */
+/**
+ * The console's page and port, from start_info or from a xenbus front end; no page: Xen's own console. After a resume it is
+ * start_info's, and one on the xenbus has to be connected anew.
+ */
 export function setConsole(page: usize, consolePort: u32): void {
   ring = page;
   port = consolePort;
@@ -36,12 +40,17 @@ function input(_port: u32): void {
   consoleInputInterrupt();
 }
 
-/** console.setup */
+/** console.setup; and again after a resume, when start_info names another port. */
 export function xenConsoleSetup(): void {
+  onSuspend(nothingBefore, setupAgain);
   if (ring === 0) port = bindVirq(VIRQ_CONSOLE, 0);
   if (port === 0) return;
   onEvent(port, input);
   unmaskPort(port);
+}
+
+function setupAgain(cancelled: bool): void {
+  if (!cancelled) xenConsoleSetup();
 }
 
 /** console.write */

@@ -37,6 +37,7 @@ import {
 import { lockClearBit, lockSetBit, native } from '../machine/memory';
 import { xenDisableInterrupts, xenRestoreInterrupts, xenSaveInterrupts } from './event-mask';
 import { HYPERVISOR_event_channel_op } from './hypercall-compat';
+import { nothingBefore, onSuspend } from './suspend-hooks';
 import { sharedInfo, vcpuInfo } from './vcpu-info';
 
 /** How many ports there can be. */
@@ -59,7 +60,19 @@ export function deliverEvent(port: u32): void {
   else call_indirect<void>(handler, port);
 }
 
-/** All ports masked, none pending. */
+/** The start: no port is bound. It is so again after a resume. */
+export function startEvents(): void {
+  maskAllPorts();
+  onSuspend(nothingBefore, forgetPorts);
+}
+
+function forgetPorts(cancelled: bool): void {
+  if (cancelled) return;
+  maskAllPorts();
+  memory.fill(handlers, 0, PORTS * 4);
+}
+
+/** All ports masked. */
 export function maskAllPorts(): void {
   memory.fill(sharedInfo + shared_info_evtchn_mask, 0xff, PORTS / 8);
 }

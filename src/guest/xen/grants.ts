@@ -24,7 +24,8 @@ import {
 } from '../abi/structures';
 import { compareExchange32, fence, native } from '../machine/memory';
 import { HYPERVISOR_grant_table_op } from './hypercall';
-import { mapFrame } from './mapping';
+import { mapFrame, unmapFrame } from './mapping';
+import { onSuspend } from './suspend-hooks';
 import { Mfn } from './types';
 
 /** References that a table of one page has. */
@@ -39,20 +40,38 @@ let freeCount: usize = 0;
 const argument: usize = memory.data(SIZEOF_gnttab_setup_table, 8);
 const frames: usize = memory.data(8, 8);
 
-/** Gets a table of one page and maps it at `page`. Returns false if Xen has none. Also after a resume. */
+/** Gets a table of one page and maps it at `page`. Returns false if Xen has none. */
 export function setupGrants(page: usize): bool {
+  if (!mapTable(page)) return false;
+  table = page;
+  freeAll();
+  onSuspend(unmapTable, mapTableAgain);
+  return true;
+}
+
+function unmapTable(): void {
+  unmapFrame(table);
+}
+
+/** A resume finds a new table, and whoever granted something grants it again. */
+function mapTableAgain(cancelled: bool): void {
+  if (!mapTable(table)) unreachable();
+  if (!cancelled) freeAll();
+}
+
+function freeAll(): void {
+  freeCount = 0;
+  for (let reference = GRANTS - 1; reference >= <u32>GNTTAB_NR_RESERVED_ENTRIES; reference--)
+    giveBack(reference);
+}
+
+function mapTable(page: usize): bool {
   store<u16>(argument, DOMID_SELF, gnttab_setup_table_dom);
   store<u32>(argument, 1, gnttab_setup_table_nr_frames);
   store<Word>(argument, <Word>native(frames), gnttab_setup_table_frame_list);
   if (HYPERVISOR_grant_table_op(GNTTABOP_setup_table, argument, 1) !== 0) return false;
   if (load<i16>(argument, gnttab_setup_table_status) !== 0) return false;
-  if (mapFrame(page, load<Mfn>(frames)) !== 0) return false;
-  if (table === 0) {
-    for (let reference = GRANTS - 1; reference >= <u32>GNTTAB_NR_RESERVED_ENTRIES; reference--)
-      giveBack(reference);
-  }
-  table = page;
-  return true;
+  return mapFrame(page, load<Mfn>(frames)) === 0;
 }
 
 function giveBack(reference: u32): void {

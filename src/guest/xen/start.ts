@@ -40,7 +40,7 @@ import {
 import { imageStart } from '../machine/image';
 import { ON_XEN, reserveAddressRange, setPlatform, setSelectors } from '../paravirt/info';
 import { closeBrk, openBrk, reserveBrk } from './brk';
-import { maskAllPorts } from './events';
+import { startEvents } from './events';
 import { setFeatures } from './features';
 import { HYPERVISOR_vm_assist, HYPERVISOR_xen_version } from './hypercall';
 import { installOperations } from './install';
@@ -51,9 +51,9 @@ import { adoptTables } from './mmu';
 import { setIdentityFromMemoryMap } from './p2m-identity';
 import { buildPhysToMachine, p2mBrkPages } from './p2m-tree';
 import { physicalOf, setMaxPfn } from './page';
-import { connectRings, describeP2m } from './suspend';
+import { startDescriptions } from './suspend';
 import { setupTablePages, tablePagesBytes } from './table-pages';
-import { setCallbacks } from './traps';
+import { startCallbacks } from './traps';
 import { Mfn, PAGE_SHIFT, PAGE_SIZE, Pfn } from './types';
 import { setSharedInfo, startSharedInfo } from './vcpu-info';
 
@@ -112,10 +112,9 @@ export function startXen(info: usize): void {
   const frame = <Mfn>(load<Word>(info, start_info_shared_info) >> PAGE_SHIFT);
   if (mapFrame(shared, frame) !== 0) unreachable();
   setSharedInfo(shared);
-  maskAllPorts();
-  setCallbacks();
-  connectRings(info);
-  describeP2m();
+  startEvents();
+  startCallbacks();
+  startDescriptions(info);
   memoryStart = (closeBrk() + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
 }
 

@@ -30,6 +30,7 @@ import { timerInterrupt } from '../paravirt/handlers';
 import { xenDisableInterrupts, xenRestoreInterrupts, xenSaveInterrupts } from './event-mask';
 import { bindVirq, onEvent, unmaskPort } from './events';
 import { HYPERVISOR_vcpu_op } from './hypercall';
+import { onSuspend } from './suspend-hooks';
 import { sharedInfo, vcpuInfo } from './vcpu-info';
 
 const NANOSECONDS: u64 = 1000000000;
@@ -43,8 +44,16 @@ function scale(ticks: u64, multiplier: u32, shift: i8): u64 {
   return multiplyHigh(shifted, (<u64>multiplier) << 32);
 }
 
-/** time.sched_clock: nanoseconds since the host's boot. Xen makes the version odd while it writes. */
+/** What our clock is ahead of Xen's: after a resume that one may be another host's. */
+let ahead: u64 = 0;
+
+/** time.sched_clock: nanoseconds since the boot of the host that the domain began on. */
 export function xenSchedClock(): u64 {
+  return systemTime() + ahead;
+}
+
+/** Nanoseconds since the host's boot. Xen makes the version odd while it writes. */
+function systemTime(): u64 {
   let version: u32 = 0;
   let nanoseconds: u64 = 0;
   do {
@@ -81,7 +90,7 @@ export function xenGetWallclock(): u64 {
     nanoseconds = <u64>load<u32>(sharedInfo, shared_info_wc_nsec);
     fence();
   } while ((version & 1) !== 0 || load<u32>(sharedInfo, shared_info_wc_version) !== version);
-  return seconds * NANOSECONDS + nanoseconds + xenSchedClock();
+  return seconds * NANOSECONDS + nanoseconds + systemTime();
 }
 
 /** time.set_wallclock: only the control domain may. */
@@ -90,12 +99,16 @@ export function xenSetWallclock(_nanoseconds: u64): i32 {
 }
 
 const timer: usize = memory.data(SIZEOF_vcpu_set_singleshot_timer, 8);
+/** When the next timer interrupt is wanted, by our clock; 0: never. */
+let deadline: u64 = 0;
 
 /** time.set_next_event */
 export function xenSetNextEvent(nanoseconds: u64): void {
   const state = xenSaveInterrupts();
   xenDisableInterrupts();
-  store<u64>(timer, xenSchedClock() + nanoseconds, vcpu_set_singleshot_timer_timeout_abs_ns);
+  const timeout = systemTime() + nanoseconds;
+  deadline = timeout + ahead;
+  store<u64>(timer, timeout, vcpu_set_singleshot_timer_timeout_abs_ns);
   store<u32>(timer, 0, vcpu_set_singleshot_timer_flags);
   if (HYPERVISOR_vcpu_op(VCPUOP_set_singleshot_timer, FIRST_VCPU, timer) !== 0) unreachable();
   xenRestoreInterrupts(state);
@@ -103,15 +116,36 @@ export function xenSetNextEvent(nanoseconds: u64): void {
 
 /** time.shutdown */
 export function xenStopTimer(): void {
+  deadline = 0;
   HYPERVISOR_vcpu_op(VCPUOP_stop_singleshot_timer, FIRST_VCPU, 0);
 }
 
 function timerEvent(_port: u32): void {
+  deadline = 0;
   timerInterrupt();
 }
 
 /** time.time_init: Xen's own tick, of 10 ms, is not wanted. */
 export function xenTimeInit(): void {
+  bindTimer();
+  onSuspend(stopClock, resumeClock);
+}
+
+let stopped: u64 = 0;
+
+function stopClock(): void {
+  stopped = xenSchedClock();
+}
+
+/** The clock goes on from where it was; what is due comes now, and everything else when it was to come. */
+function resumeClock(cancelled: bool): void {
+  if (cancelled) return;
+  ahead = stopped - systemTime();
+  bindTimer();
+  if (deadline !== 0) xenSetNextEvent(deadline > stopped ? deadline - stopped : 0);
+}
+
+function bindTimer(): void {
   HYPERVISOR_vcpu_op(VCPUOP_stop_periodic_timer, FIRST_VCPU, 0);
   const port = bindVirq(VIRQ_TIMER, FIRST_VCPU);
   if (port === 0) unreachable();

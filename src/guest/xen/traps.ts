@@ -28,6 +28,7 @@ import { kernelCs } from '../paravirt/info';
 import { eventEntry, failsafeEntry, systemCallEntry, trapEntries } from './entries';
 import { xenDisableInterrupts, xenRestoreInterrupts, xenSaveInterrupts } from './event-mask';
 import { HYPERVISOR_callback_op, HYPERVISOR_set_callbacks, HYPERVISOR_set_trap_table } from './hypercall';
+import { nothingBefore, onSuspend } from './suspend-hooks';
 
 const VECTORS: u32 = 256;
 /** Bytes of a gate. */
@@ -111,7 +112,7 @@ export function xenTrapEntry(vector: u32): u64 {
 }
 
 /** Tells Xen where events and failures go, and SYSCALL, which nobody makes before there is a user. */
-export function setCallbacks(): void {
+function setCallbacks(): void {
   const result = HYPERVISOR_set_callbacks(
     kernelCs,
     eventEntry(),
@@ -122,8 +123,24 @@ export function setCallbacks(): void {
   if (result !== 0) unreachable();
 }
 
+/** Does so now and after a resume. */
+export function startCallbacks(): void {
+  setCallbacks();
+  onSuspend(nothingBefore, setCallbacksAgain);
+}
+
+function setCallbacksAgain(cancelled: bool): void {
+  if (cancelled) return;
+  setCallbacks();
+  if (systemCallsEnabled) xenEnableSystemCalls();
+}
+
+/** `set_callbacks` has SYSCALL come with events as they are. */
+let systemCallsEnabled: bool = false;
+
 /** cpu.enable_syscall: with events masked on the way in, as SFMASK would have it. */
 export function xenEnableSystemCalls(): void {
+  systemCallsEnabled = true;
   store<u16>(callback, CALLBACKTYPE_syscall, callback_register_type);
   store<u16>(callback, CALLBACKF_mask_events, callback_register_flags);
   store<Word>(callback, <Word>systemCallEntry(), callback_register_address);

@@ -22,7 +22,7 @@ export function setSharedInfo(page: usize): void {
   vcpuInfo = page + shared_info_vcpu_info;
 }
 
-/** The vcpu_info was moved (VCPUOP_register_vcpu_info). */
+/** The vcpu_info was moved (vcpu-placement.ts). */
 export function setVcpuInfo(at: usize): void {
   vcpuInfo = at;
 }

@@ -1,8 +1,9 @@
 /** Parts of the back end that a live host shows only in part, with handlers that write down what they hear. */
 
+import { onConsoleInput, onTimer } from '../../paravirt/handlers';
 import { onEvent } from '../events';
 import { xenPatch } from '../patch';
-import { onSuspend } from '../suspend';
+import { onSuspend } from '../suspend-hooks';
 
 export * from '../../paravirt/info';
 export * from '../../paravirt/lazy';
@@ -27,6 +28,7 @@ export * from '../time';
 export * from '../traps';
 export * from '../upcalls';
 export * from '../vcpu-info';
+export * from '../vcpu-placement';
 export * from '../xenbus-console';
 export * from '../xenstore';
 
@@ -47,6 +49,18 @@ export function heardAt(index: usize): u32 {
 
 function event(port: u32): void {
   hear(port);
+}
+
+function timer(): void {
+  hear(1001);
+}
+function input(): void {
+  hear(1002);
+}
+
+export function listenToTimerAndConsole(): void {
+  onTimer(timer);
+  onConsoleInput(input);
 }
 
 export function listenToPort(port: u32): void {
