@@ -146,6 +146,11 @@ describe('ringone run', () => {
     });
   }
 
+  it('ends at the timeout under the virtual clock though stdin goes on', async () => {
+    const { status, stdout } = await ringone('run', 'tiny', SMALL, '--clock', 'virtual', '--timeout', '0.5');
+    assert.deepEqual([status, stdout], [124, '']);
+  });
+
   describe('whose output nobody reads', () => {
     /** Has the guest print for ever, and reads none of it; gives the exit status. */
     async function stalled(signal: NodeJS.Signals | undefined, ...args: string[]): Promise<number | null> {

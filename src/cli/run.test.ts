@@ -337,6 +337,17 @@ describe('ringone run', () => {
     assert.equal((await fixture.run()).status, 143);
   });
 
+  it('minds the timeout and signals while it reads input to its end under the virtual clock', async () => {
+    const late = new Fixture(powerOff);
+    late.stdin.write('halt');
+    const { status, stderr, host } = await late.run(['tiny'], { clock: 'virtual', timeout: '0.02' });
+    assert.deepEqual([status, stderr], [124, 'ringone: timed out after 0.02 s\n']);
+    assert.equal(host.domains.length, 0);
+    const signalled = new Fixture(powerOff);
+    setTimeout(() => signalled.signal('SIGTERM'), 20);
+    assert.equal((await signalled.run(['tiny'], { clock: 'virtual' })).status, 143);
+  });
+
   it('puts a terminal into raw mode, takes Ctrl-] as the way out, and restores it', async () => {
     const fixture = new Fixture(() => {}).asTerminal();
     fixture.stdin.write('ls\x03\x1dnever');

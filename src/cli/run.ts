@@ -113,9 +113,8 @@ export async function run(
     ...(profile !== undefined && { profile }),
     ...(places.length > 0 && { inspects: true }),
   });
-  const repeatable = clock === 'virtual' && surroundings.stdin.isTTY !== true;
-  const typedAhead = repeatable ? await readTypedAhead(surroundings.stdin) : undefined;
-  const session = new Session(host, { ...guest, abi }, options.reboot !== false, surroundings, typedAhead);
+  const session = new Session(host, { ...guest, abi }, options.reboot !== false, surroundings);
+  session.readsAhead = clock === 'virtual' && surroundings.stdin.isTTY !== true;
   session.places = places;
   try {
     return await session.run(timeoutSeconds);
@@ -165,17 +164,11 @@ class Session {
   places: readonly string[] = [];
   private stopInspecting = () => {};
 
-  /** Input that enters before the guest's first instruction; then nothing is read. */
-  private readonly typedAhead: Uint8Array | undefined;
+  /** Input is read to its end and enters before the guest's first instruction. */
+  readsAhead = false;
+  private typedAhead: Uint8Array | undefined;
 
-  constructor(
-    host: RunHost,
-    guest: GuestOfAbi,
-    mayReboot: boolean,
-    surroundings: RunSurroundings,
-    typedAhead?: Uint8Array,
-  ) {
-    this.typedAhead = typedAhead;
+  constructor(host: RunHost, guest: GuestOfAbi, mayReboot: boolean, surroundings: RunSurroundings) {
     this.host = host;
     this.guest = guest;
     this.mayReboot = mayReboot;
@@ -202,6 +195,11 @@ class Session {
     stdout.on('error', gone);
     let terminal: Terminal | undefined;
     try {
+      if (this.readsAhead) {
+        const input = await Promise.race([readTypedAhead(stdin), this.interrupted]);
+        if ('status' in input) return this.told(input);
+        this.typedAhead = input;
+      }
       for (;;) {
         const domain = await this.host.createDomain(domainOptions(this.guest));
         this.loadSeconds ??= this.surroundings.seconds();
