@@ -34,7 +34,7 @@ test('a function is shown statement by statement, operands inside', () => {
         );
       });
       f.run(call({ index: 7, results: [I32] }, a));
-      f.callIndirectInto([a, a], 0, 1, i32(5), a);
+      f.callIndirectInto([a, a], { type: 0, table: 1 }, i32(5), a);
       f.return();
     }),
     [

@@ -7,6 +7,7 @@
  */
 import { ByteWriter } from './bytes.ts';
 import { type Expression, F32, F64, I32, I64, Kind, localGet, V128, type ValueType } from './expression.ts';
+import type { CallSite } from './linking.ts';
 
 /** A local variable; as an expression, its value. */
 export type Local = Expression;
@@ -21,6 +22,16 @@ export interface FunctionReference {
   readonly results: readonly ValueType[];
 }
 
+/**
+ * What a call through a table says beside its operands. `callee` stands for the function that it usually leads to, if that is
+ * known: `linkCalls` may make it direct, and repeats the entry for that, which must be a local then.
+ */
+export interface IndirectCall {
+  readonly type: number;
+  readonly table: number;
+  readonly callee?: number | undefined;
+}
+
 const EMPTY_BLOCK = 0x40;
 
 export class FunctionBuilder implements FunctionReference {
@@ -33,6 +44,7 @@ export class FunctionBuilder implements FunctionReference {
   private bound: Local[] = [];
   private depth = 0;
   private readonly unlikely: number[] = [];
+  private readonly calls: CallSite[] = [];
 
   /** How many blocks, loops and arms are open: code at depth 0 runs whenever the function does. */
   get nesting(): number {
@@ -292,30 +304,42 @@ export class FunctionBuilder implements FunctionReference {
   }
 
   /** A tail call through a table. */
-  returnCallIndirect(type: number, table: number, entry: Expression, ...operands: Expression[]): void {
-    for (const operand of operands) this.emit(operand);
-    this.emit(entry);
-    this.code.byte(0x13);
-    this.code.unsigned(type);
-    this.code.unsigned(table);
+  returnCallIndirect(call: IndirectCall, entry: Expression, ...operands: Expression[]): void {
+    this.callThroughTable(0x13, call, entry, operands, []);
   }
 
   /** A call through a table that gives several results, the first to the first local. */
   callIndirectInto(
     results: readonly Local[],
-    type: number,
-    table: number,
+    call: IndirectCall,
     entry: Expression,
     ...operands: Expression[]
   ): void {
+    this.callThroughTable(0x11, call, entry, operands, results);
+  }
+
+  private callThroughTable(
+    opcode: number,
+    { type, table, callee }: IndirectCall,
+    entry: Expression,
+    operands: readonly Expression[],
+    results: readonly Local[],
+  ): void {
+    const { code } = this;
+    const start = code.length;
     for (const operand of operands) this.emit(operand);
+    const entryAt = code.length;
     this.emit(entry);
-    this.code.byte(0x11);
-    this.code.unsigned(type);
-    this.code.unsigned(table);
+    const call = code.length;
+    code.byte(opcode);
+    code.unsigned(type);
+    code.unsigned(table);
     for (let i = results.length - 1; i >= 0; i--) {
-      this.code.byte(0x21);
-      this.code.unsigned(results[i]!.code);
+      code.byte(0x21);
+      code.unsigned(results[i]!.code);
+    }
+    if (callee !== undefined) {
+      this.calls.push({ callee, operands: start, entry: entryAt, call, end: code.length });
     }
   }
 
@@ -389,6 +413,18 @@ export class FunctionBuilder implements FunctionReference {
       head.byte(type);
     }
     return head;
+  }
+
+  /** The calls through tables that `linkCalls` may make direct: those whose callee was given. */
+  callSites(): CallSite[] {
+    const { length } = this.head();
+    return this.calls.map(({ callee, operands, entry, call, end }) => ({
+      callee,
+      operands: length + operands,
+      entry: length + entry,
+      call: length + call,
+      end: length + end,
+    }));
   }
 
   /** Where in the body, counted from the declarations of the locals, branches stand that are hardly ever taken. */

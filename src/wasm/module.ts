@@ -100,7 +100,8 @@ export class ModuleBuilder {
     return built;
   }
 
-  private nextNumber(): number {
+  /** The number of the next function. No import may come after this. */
+  nextNumber(): number {
     this.numbered = true;
     return this.imports.length + this.functions.length;
   }

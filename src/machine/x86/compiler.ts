@@ -8,6 +8,7 @@
 import type { Signatures } from '../../wasm/disassemble.ts';
 import { I32 } from '../../wasm/expression.ts';
 import { FunctionBuilder, type FunctionReference } from '../../wasm/function.ts';
+import { type CallSite, linkCalls } from '../../wasm/linking.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import type { MachineMemory } from '../memory.ts';
 import type { CodeCache, CodePage } from './code-cache.ts';
@@ -37,6 +38,8 @@ export interface CompiledRegion {
   /** Guest instructions. */
   readonly instructions: number;
   readonly body: Uint8Array;
+  /** Calls of other regions' functions; each callee is the offset, from this page, that it begins at. */
+  readonly calls: readonly CallSite[];
   /** Branches in it that are hardly ever taken: see `FunctionBuilder.hints`. */
   readonly hints: readonly number[];
   readonly long: boolean;
@@ -89,6 +92,7 @@ export class Compiler {
       instructions: region.instructions,
       body: f.finish(),
       hints: f.hints(),
+      calls: f.callSites(),
       long,
       notes,
     };
@@ -106,15 +110,27 @@ export class Compiler {
         : { operands: 1, results: 1 },
   };
 
-  /** A module that puts each region's function into the table of compiled functions, at the place given for it. */
-  assemble(regions: readonly CompiledRegion[], places: readonly number[]): Uint8Array<ArrayBuffer> {
+  /**
+   * A module that puts each region's function into the table of compiled functions, at the place given for it. `find` says
+   * which region begins at an offset from the page of another, if one of them does: it is called directly.
+   */
+  assemble(
+    regions: readonly CompiledRegion[],
+    places: readonly number[],
+    find: (region: number, offset: number) => number | undefined,
+  ): Uint8Array<ArrayBuffer> {
     const module = new ModuleBuilder(this.memory.wasm.buffer.byteLength / 65536);
     module.signature(REGION_PARAMETERS, REGION_RESULTS);
     module.importTable('engine', 'regions', 0);
     module.import('engine', 'settle', [I32], [I32]);
     module.import('engine', 'handle', [I32, I32], [I32]);
     this.imports.declare(module);
-    for (const [i, { body, hints }] of regions.entries()) {
+    const first = module.nextNumber();
+    for (const [i, region] of regions.entries()) {
+      const { body, hints } = linkCalls(region, region.calls, (offset) => {
+        const callee = find(i, offset);
+        return callee === undefined ? undefined : { entry: places[callee]!, index: first + callee };
+      });
       module.place(LINKAGE.regions, places[i]!, [module.finished(LINKAGE.regionType, body, hints)]);
     }
     return module.finish();

@@ -190,7 +190,7 @@ function returnSlot(depth: Expression): Expression {
  * another way takes this function's place.
  */
 function emitCold(f: FunctionBuilder, links: Links): void {
-  const { regions, regionType } = links;
+  const region = { type: links.regionType, table: links.regions };
   const left = f.parameter(1);
   const depth = f.parameter(2);
   const record = f.local(I32);
@@ -248,13 +248,13 @@ function emitCold(f: FunctionBuilder, links: Links): void {
       const page = load64(BASE, CPU + REG_PAGE);
       const called = leU(load64(BASE, CPU + CPU_REGS + RSP * 8), load64(BASE, CPU + CPU_CALL_RSP));
       f.if(eqz(and(ne(depth, BASE), called)), () => {
-        f.returnCallIndirect(regionType, regions, target, page, left, depth);
+        f.returnCallIndirect(region, target, page, left, depth);
       });
       const back = f.variable(load64(BASE, CPU + CPU_CALL_RETURN));
       f.store64(BASE, i64(0), CPU + CPU_CALL_RSP);
       f.store64(returnSlot(depth), back, ENGINE_RETURNS - 8);
       const inner = sub(depth, i32(1));
-      f.callIndirectInto([address, left], regionType, regions, target, page, left, inner);
+      f.callIndirectInto([address, left], region, target, page, left, inner);
       f.if(or(load32(BASE, CPU + CPU_CODE_CHANGED), ne(address, back)), () => f.return(address, left));
       f.store64(BASE, address, CPU + CPU_RIP);
       makeCanonical(f, links);
@@ -302,7 +302,7 @@ function emitSettle(f: FunctionBuilder, links: Links): void {
 
 /** REG_PAGE is the page of `record`, RIP its address. */
 function emitRun(f: FunctionBuilder, links: Links): void {
-  const { regions, regionType } = links;
+  const region = { type: links.regionType, table: links.regions };
   const record = f.parameter(0);
   const left = f.parameter(1);
   const address = f.local(I64);
@@ -328,7 +328,7 @@ function emitRun(f: FunctionBuilder, links: Links): void {
     spendAll(f, left);
     const page = load64(BASE, CPU + REG_PAGE);
     f.store32(BASE, i32(LEAVE_NOT), CPU + CPU_LEAVE);
-    f.callIndirectInto([address, left], regionType, regions, target, page, left, i32(CALL_DEPTH));
+    f.callIndirectInto([address, left], region, target, page, left, i32(CALL_DEPTH));
     giveBack(f, left);
     // A guest may jump to that very address too.
     f.if(and(eq(address, LEFT_COMPILED_CODE), ne(load32(BASE, CPU + CPU_LEAVE), i32(LEAVE_NOT))), () => {

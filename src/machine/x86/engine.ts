@@ -624,7 +624,8 @@ export class Engine implements Translator, FollowingPage {
     if (tier === undefined || record < memory.codeCache || (this.mode & MODE_CHECKED) !== 0) return;
     const entry = this.banks.current + ((cpu.low(0x0a8) >>> 7) & 0x7fe0);
     const page = this.codeCache.pageOfTable(memory.u32[(entry + TLB_CODE) >> 2]!);
-    if (page !== undefined) tier.request(page, cpu.low(0x0a8) & 0xfff);
+    const linear = cpu.high(0x0a8) * 2 ** 20 + (cpu.low(0x0a8) >>> 12);
+    if (page !== undefined) tier.request(page, cpu.low(0x0a8) & 0xfff, linear);
   }
 
   /** A STOP in a page that is followed by decoded code becomes a link to it. */

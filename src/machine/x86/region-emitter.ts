@@ -38,7 +38,7 @@ import {
   sub,
   wrap,
 } from '../../wasm/expression.ts';
-import type { FunctionBuilder, FunctionReference, Label, Local } from '../../wasm/function.ts';
+import type { FunctionBuilder, FunctionReference, IndirectCall, Label, Local } from '../../wasm/function.ts';
 import {
   CODE_FUNCTIONS,
   CPU,
@@ -290,7 +290,7 @@ export class RegionEmitter implements Transfers {
     const { f, c } = this;
     if (target === undefined) {
       c.spill(dirty);
-      this.dispatch(add(this.page, i64(offset)), this.isInPage(offset) ? offset : -1);
+      this.dispatch(add(this.page, i64(offset)), offset);
       return;
     }
     if (target.order <= this.block.order) {
@@ -360,13 +360,14 @@ export class RegionEmitter implements Transfers {
 
   /**
    * The number of the function that goes on at an address: the compiled one that begins there, or COLD, which is then told
-   * where. `offset` is known if the address lies in this page, −1 otherwise. All locations must be in memory.
+   * where. `offset` is the address counted from this page, if that is known. All locations must be in memory.
    */
-  private functionAt(address: Local, offset: number): { target: Local; page: Expression } {
+  private functionAt(address: Local, offset: number | undefined): { target: Local; page: Expression } {
     const { f } = this;
     const target = f.local(I32);
     let page: Expression = this.page;
-    if (offset >= 0) f.set(target, load16U(i32(this.region.page.table + CODE_FUNCTIONS + offset * 2)));
+    if (offset !== undefined && this.isInPage(offset))
+      f.set(target, load16U(i32(this.region.page.table + CODE_FUNCTIONS + offset * 2)));
     else {
       const bound = f.let(and(address, i64(-4096)));
       page = bound;
@@ -385,16 +386,21 @@ export class RegionEmitter implements Transfers {
   }
 
   /** Goes on in a function of the table, never to come back. */
-  private goTo(target: Expression, page: Expression): void {
-    const { f, linkage } = this;
-    f.returnCallIndirect(linkage.regionType, linkage.regions, target, page, this.left, this.depth);
+  private goTo(target: Expression, page: Expression, offset?: number): void {
+    this.f.returnCallIndirect(this.regionAt(offset), target, page, this.left, this.depth);
+  }
+
+  /** A call through the table of compiled functions, usually of the one at an offset from this page. */
+  private regionAt(offset: number | undefined): IndirectCall {
+    const { regionType, regions } = this.linkage;
+    return { type: regionType, table: regions, callee: offset };
   }
 
   /** Goes to an address, never to come back. All locations must be in memory. */
-  private dispatch(address: Expression, offset: number): void {
+  private dispatch(address: Expression, offset?: number): void {
     const bound = this.f.let(this.masked(address));
     const { target, page } = this.functionAt(bound, offset);
-    this.goTo(target, page);
+    this.goTo(target, page, offset);
   }
 
   private masked(address: Expression): Expression {
@@ -402,8 +408,8 @@ export class RegionEmitter implements Transfers {
   }
 
   /** Calls what begins at an address and goes on after the call if it comes back there. */
-  private call(address: Expression, offset: number): void {
-    const { f, linkage } = this;
+  private call(address: Expression, offset?: number): void {
+    const { f } = this;
     const bound = f.let(this.masked(address));
     f.ifUnlikely(eqz(this.depth), () => f.return(bound, this.left));
     const { target, page } = this.functionAt(bound, offset);
@@ -413,8 +419,7 @@ export class RegionEmitter implements Transfers {
     f.store64(shl(this.depth, i32(3)), expected, ENGINE_RETURNS - 8);
     f.callIndirectInto(
       [back, this.left],
-      linkage.regionType,
-      linkage.regions,
+      this.regionAt(offset),
       target,
       page,
       this.left,
@@ -436,7 +441,7 @@ export class RegionEmitter implements Transfers {
   private goOnBehind(): void {
     const { c, block, instruction } = this;
     if (block.next === undefined) {
-      this.dispatch(this.behind(), this.isInPage(block.nextOffset) ? block.nextOffset : -1);
+      this.dispatch(this.behind(), block.nextOffset);
       return;
     }
     c.reload(instruction.liveAfter);
@@ -460,7 +465,7 @@ export class RegionEmitter implements Transfers {
     const { target, flow } = instruction;
     if (flow === Flow.Call) {
       this.c.spill(instruction.dirtyBefore | instruction.effects.writes);
-      this.call(add(this.page, i64(target)), this.isInPage(target) ? target : -1);
+      this.call(add(this.page, i64(target)), target);
       return;
     }
     this.go(block.taken, target, instruction.dirtyBefore | instruction.effects.writes);
@@ -471,8 +476,8 @@ export class RegionEmitter implements Transfers {
     const bound = f.let(address);
     this.c.spill(instruction.dirtyBefore | instruction.effects.writes);
     if (instruction.flow === Flow.Return) f.return(bound, this.left);
-    else if (instruction.flow === Flow.IndirectCall || instruction.flow === Flow.Call) this.call(bound, -1);
-    else this.dispatch(bound, -1);
+    else if (instruction.flow === Flow.IndirectCall || instruction.flow === Flow.Call) this.call(bound);
+    else this.dispatch(bound);
   }
 
   // -------------------------------------------------------------- instructions that are called

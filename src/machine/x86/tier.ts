@@ -12,7 +12,7 @@
  * dropped, and what is still hot comes back.
  */
 import { CODE_FUNCTIONS, HEAT_HANDLER, HEAT_MISSES, HEAT_SHIFT } from '../layout.ts';
-import type { HostAddress, MachineMemory } from '../memory.ts';
+import { type HostAddress, type MachineMemory, PAGE_SIZE } from '../memory.ts';
 import type { CodeCache, CodePage } from './code-cache.ts';
 import type { CompiledRegion, Compiler } from './compiler.ts';
 import { PSEUDO_COMPILED, PSEUDO_COUNT, REC_HANDLER, REC_HEAT } from './record.ts';
@@ -34,12 +34,16 @@ const NEW_FUNCTIONS = 96;
 const NEW_SHARE = 0.4;
 const MANY_MODULES = 64;
 const VERY_MANY_MODULES = 1024;
+/** Linear pages that are kept in mind, to know where calls lead. */
+const PAGES_KNOWN = 16_384;
 /** Functions in the table before everything is dropped; their numbers have 16 bits. */
 const FUNCTION_LIMIT = 24_000;
 
 interface Request {
   readonly page: CodePage;
   readonly offset: number;
+  /** Number of the linear page that it was asked for at. */
+  readonly linear: number;
   readonly version: number;
   readonly long: boolean;
   /** Of the record, when it was asked for: REC_HEAT. */
@@ -49,6 +53,8 @@ interface Request {
 /** A compiled region at its place in the table. */
 interface Resident {
   readonly region: CompiledRegion;
+  /** Number of the linear page that it was asked for at. */
+  readonly linear: number;
   /** Of its page: when it was compiled. */
   readonly version: number;
   readonly place: number;
@@ -133,6 +139,13 @@ export class CompilerTier {
   /** First place of the table that was never used, and those below it that are free again; entry 0 stays empty. */
   private top = 1;
   private readonly free: number[] = [];
+  /** The page that code was last asked for in, by linear page: says where calls to other pages usually lead. */
+  private readonly pageAt = new Map<number, CodePage>();
+  /**
+   * Places of functions that are gone. Others of their modules call them directly where they find the place's number, so
+   * nothing else may get it before these modules are gone too.
+   */
+  private readonly retired: number[] = [];
   /** Modules on the way to the table, and places that must not be used again before they have arrived. */
   private arriving = 0;
   private readonly held: number[] = [];
@@ -155,13 +168,16 @@ export class CompilerTier {
     codeCache.onForget = (places, stale) => {
       this.stats[stale ? 'invalidated' : 'evicted'] += places.length;
       for (const place of places) this.forget(place);
-      this.release(places);
+      if (stale) this.retired.push(...places);
+      else this.release([...places, ...this.retired.splice(0)]);
     };
   }
 
-  /** Asks for the region that begins at an offset of a page. */
-  request(page: CodePage, offset: number): void {
-    this.enqueue(page, offset, false);
+  /** Asks for the region that begins at an offset of a page, which is executed at linear page number `linear`. */
+  request(page: CodePage, offset: number, linear: number): void {
+    if (this.pageAt.size >= PAGES_KNOWN) this.pageAt.clear();
+    this.pageAt.set(linear, page);
+    this.enqueue(page, offset, linear, false);
   }
 
   /** Functions that may be entered now. */
@@ -179,17 +195,17 @@ export class CompilerTier {
     const resident = this.byRecord.get(record);
     if (resident === undefined || resident.region.page.version !== resident.version) return;
     const { page, offset } = resident.region;
-    this.enqueue(page, offset, true);
+    this.enqueue(page, offset, resident.linear, true);
   }
 
-  private enqueue(page: CodePage, offset: number, long: boolean): void {
+  private enqueue(page: CodePage, offset: number, linear: number, long: boolean): void {
     const slot = page.table + offset * 4;
     if (this.pending.has(slot)) return;
     this.pending.add(slot);
     if (this.queue.length === 0) this.waitingSince = this.now();
     const record = this.codeCache.lookup(page, offset);
     const count = this.memory.view.getUint16(record + REC_HEAT, true);
-    this.queue.push({ page, offset, version: page.version, long, count });
+    this.queue.push({ page, offset, linear, version: page.version, long, count });
     this.stats.requested++;
     if (this.synchronous) this.compileQueue();
   }
@@ -226,13 +242,13 @@ export class CompilerTier {
     const { stats } = this;
     const module: Resident[] = [];
     for (const request of this.queue.splice(0, BATCH)) {
-      const { page, offset, version, long } = request;
+      const { page, offset, linear, version, long } = request;
       const region = this.isCurrent(request) ? this.compiler.compile(page, offset, long) : undefined;
       if (region === undefined) {
         this.pending.delete(page.table + offset * 4);
         continue;
       }
-      module.push({ region, version, place: this.takePlace() });
+      module.push({ region, linear, version, place: this.takePlace() });
       stats.functions++;
       stats.instructions += region.instructions;
       stats.bytes += region.body.length;
@@ -266,6 +282,7 @@ export class CompilerTier {
     const bytes = this.compiler.assemble(
       residents.map(({ region }) => region),
       residents.map(({ place }) => place),
+      calleesAmong(residents, this.pageAt),
     );
     this.stats.modules++;
     this.arriving++;
@@ -293,7 +310,7 @@ export class CompilerTier {
         return true;
       }
       this.stats.invalidated++;
-      this.release([place]);
+      this.retired.push(place);
       return false;
     });
     this.modules.push(lasting);
@@ -320,13 +337,14 @@ export class CompilerTier {
     const linked = this.link(new WebAssembly.Table({ initial: length, element: 'anyfunc' }));
     stats.merged += residents.length;
     this.consolidating = true;
+    const retired = this.retired.splice(0);
     this.instantiate(residents, linked, () => {
       this.consolidating = false;
       this.linked = linked;
       this.whole = residents;
       this.modules = [];
       this.onLink(linked.run);
-      this.release(this.held.splice(0));
+      this.release([...this.held.splice(0), ...retired]);
     });
     stats.milliseconds += this.now() - started;
   }
@@ -385,6 +403,23 @@ export class CompilerTier {
       this.free.push(place);
     }
   }
+}
+
+/** For `Compiler.assemble`: which of the functions begins at an offset from another's page, as linear pages lie now. */
+function calleesAmong(
+  residents: readonly Resident[],
+  pageAt: ReadonlyMap<number, CodePage>,
+): (caller: number, offset: number) => number | undefined {
+  const numbers = new Map<HostAddress, number>();
+  for (const [number, { region }] of residents.entries()) {
+    numbers.set(region.page.table + region.offset, number);
+  }
+  return (caller, offset) => {
+    const { region, linear } = residents[caller]!;
+    const pages = Math.floor(offset / PAGE_SIZE);
+    const page = pages === 0 ? region.page : pageAt.get(linear + pages);
+    return page && numbers.get(page.table + offset - pages * PAGE_SIZE);
+  };
 }
 
 /** The handler of a record, whether or not compiled code begins there. */

@@ -1,6 +1,7 @@
 /** Where the tiers once differed, found by running random programs through both tiers: `test/fuzz/differential`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MODE_LONG } from '../layout.ts';
 import { PAGE_SIZE } from '../memory.ts';
 import { RAX, RBX, RCX, RDI, RSI, RSP } from './registers.ts';
 import { PAGE_RW, TestMachine } from './testing/machine.ts';
@@ -171,4 +172,32 @@ test('what was compiled from code that is gone is not kept', async () => {
   const { tier } = m.engine;
   assert.ok(tier!.stats.functions >= 100);
   assert.ok(tier!.resident <= 2, `${tier!.resident} functions`);
+});
+
+test('a direct call gives way when other code stands where it led', async () => {
+  const m = await TestMachine.create('auto', 2);
+  const { tier, codeCache } = m.engine;
+  m.mapNew(CODE, PAGE_RW, 2);
+  m.mapNew(DATA, PAGE_RW);
+  // Again: call the next page · dec ecx · jnz again · int3
+  m.code(CODE, 'e8 fb 0f 00 00 ff c9 75 f7 cc');
+  /** Runs the loop until the callee is compiled, which adds a constant, and then once more. */
+  const compileAndRun = async (constant: number): Promise<void> => {
+    m.code(CODE + PAGE_SIZE, `83 c0 ${constant.toString(16).padStart(2, '0')} c3`);
+    const page = codeCache.page(m.physical(CODE + PAGE_SIZE) / PAGE_SIZE, MODE_LONG);
+    for (let i = 0; tier!.functionsOf(page).length === 0; i++) {
+      assert.ok(i < 2000, 'the callee is not compiled');
+      m.cpu.setRegNumber(RCX, 400);
+      m.cpu.setRegNumber(RSP, DATA + 0x800);
+      m.run(CODE, 100_000);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    m.cpu.setRegNumber(RAX, 0);
+    m.cpu.setRegNumber(RCX, 400);
+    m.run(CODE, 100_000);
+    assert.equal(m.cpu.reg(RAX), 400 * constant);
+  };
+  for (const constant of [1, 2, 3, 4, 5]) await compileAndRun(constant);
+  const caller = codeCache.page(m.physical(CODE) / PAGE_SIZE, MODE_LONG);
+  assert.equal(tier!.functionsOf(caller).length > 0, true, 'the caller is still compiled');
 });
