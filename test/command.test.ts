@@ -279,6 +279,19 @@ describe('npm start', () => {
     assert.equal(lines.length, 1, stderr);
     assert.match(lines[0]!, /cannot pull debian:cloud: .*; this is the built-in guest instead$/);
   });
+
+  it('does so, too, where the cache cannot be', async () => {
+    const env = { ...process.env, RINGONE_CACHE: '/dev/null/cache' };
+    const running = startProgram(process.execPath, [COMMAND, 'start'], { env });
+    await running.shows('> ');
+    running.type('halt\n');
+    const { status, stderr } = await running.outcome;
+    assert.equal(status, 0);
+    assert.match(
+      stderr,
+      /^ringone: cannot pull debian:cloud: the cache \/dev\/null\/cache cannot be written: [^\n]*; this is the built-in guest instead\n$/,
+    );
+  });
 });
 
 describe('a mistake', () => {
@@ -313,6 +326,26 @@ describe('a mistake', () => {
       assert.equal(status, 2);
     });
   }
+});
+
+describe('a cache that cannot be', () => {
+  it('is one line on stderr and status 2', async () => {
+    const file = join(scratch, 'no-directory');
+    writeFileSync(file, '');
+    for (const args of [
+      ['pull', 'debian'],
+      ['run', 'debian'],
+    ]) {
+      const env = { ...process.env, RINGONE_CACHE: file };
+      const { outcome } = startProgram(process.execPath, [COMMAND, ...args], { env });
+      const { status, stdout, stderr } = await outcome;
+      assert.deepEqual([status, stdout], [2, '']);
+      assert.match(
+        stderr,
+        /^ringone: cannot pull debian:cloud: the cache [^\n]*no-directory cannot be written[^\n]*\n$/,
+      );
+    }
+  });
 });
 
 describe('ringone', () => {

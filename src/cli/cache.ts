@@ -4,10 +4,11 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { reasonOf } from './file-reasons.ts';
 
 /** The names of temporary directories begin so. */
 const incomingPrefix = '.incoming-';
@@ -15,6 +16,14 @@ const lockName = '.lock';
 const lockPollMs = 200;
 const lockTouchMs = 2_000;
 const lockStaleMs = 20_000;
+
+/** Nothing can be added to the cache. The message is one clear line that names the directory. */
+export class CacheError extends Error {
+  constructor(cache: string, reason: string) {
+    super(`the cache ${cache} cannot be written: ${reason} (RINGONE_CACHE can name another)`);
+    this.name = 'CacheError';
+  }
+}
 
 /** `$RINGONE_CACHE`, or `ringone` under `$XDG_CACHE_HOME`, or under `~/.cache`. */
 export function defaultCacheDirectory(): string {
@@ -30,7 +39,7 @@ export async function cacheEntries(cache: string): Promise<string[]> {
 
 /**
  * Runs `fill` on a new empty directory and makes that the entry `name` if it succeeds; otherwise nothing
- * stays. An entry of that name that has come up meanwhile is kept. Returns the entry's path.
+ * stays. An entry of that name that has come up meanwhile is kept. Returns the entry's path. Raises CacheError.
  */
 export async function addCacheEntry(
   cache: string,
@@ -40,10 +49,10 @@ export async function addCacheEntry(
   const target = join(cache, name);
   await withTemporary(cache, async (temporary) => {
     const entry = join(temporary, 'entry');
-    await mkdir(entry);
+    await writing(cache, () => mkdir(entry));
     await fill(entry);
     try {
-      await rename(entry, target);
+      await writing(cache, () => rename(entry, target));
     } catch (error) {
       if (!(await exists(target))) throw error;
     }
@@ -51,10 +60,10 @@ export async function addCacheEntry(
   return target;
 }
 
-/** Runs `use` on a new empty directory inside the cache, which is removed afterwards, come what may. */
+/** Runs `use` on a new empty directory inside the cache, which is removed afterwards, come what may. Raises CacheError. */
 export async function withTemporary<T>(cache: string, use: (directory: string) => Promise<T>): Promise<T> {
   const directory = join(cache, `${incomingPrefix}${randomUUID()}`);
-  await mkdir(directory, { recursive: true });
+  await writing(cache, () => makeDirectory(directory));
   try {
     return await use(directory);
   } finally {
@@ -66,16 +75,17 @@ export async function withTemporary<T>(cache: string, use: (directory: string) =
  * Runs `action` while no other process holds the cache's lock, and clears away what killed processes left.
  * The lock saves double downloads, no more: entries appear atomically with or without it. Its holder touches
  * it now and then, so that one left behind is known by its age (a process id means nothing in another
- * container).
+ * container). Raises CacheError where there can be no lock.
  */
 export async function withCacheLock<T>(
   cache: string,
   action: () => Promise<T>,
   signal?: AbortSignal,
 ): Promise<T> {
-  await mkdir(cache, { recursive: true });
   const lock = join(cache, lockName);
-  while (!(await takeLock(lock))) await sleep(lockPollMs, undefined, signal ? { signal } : {});
+  await writing(cache, () => makeDirectory(cache));
+  while (!(await writing(cache, () => takeLock(lock))))
+    await sleep(lockPollMs, undefined, signal ? { signal } : {});
   const touching = setInterval(() => {
     const now = new Date();
     utimes(lock, now, now).catch(() => {});
@@ -96,15 +106,52 @@ async function takeLock(lock: string): Promise<boolean> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
-  const info = await stat(lock).catch(() => undefined);
+  const info = await lstat(lock).catch(() => undefined);
   if (info !== undefined && Date.now() - info.mtimeMs > lockStaleMs) await rm(lock, { force: true });
   return false;
 }
 
 async function removeLeftovers(cache: string): Promise<void> {
   for (const name of await readdir(cache)) {
-    if (name.startsWith(incomingPrefix)) await rm(join(cache, name), { recursive: true, force: true });
+    if (!name.startsWith(incomingPrefix)) continue;
+    // What another user left may stay: it is in nobody's way.
+    await rm(join(cache, name), { recursive: true, force: true }).catch(() => {});
   }
+}
+
+/** Runs an operation on the file system that adds to the cache. */
+async function writing<T>(cache: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    throw new CacheError(cache, reasonOf(error));
+  }
+}
+
+/**
+ * Makes a directory, and those above it that are missing. (Node's own way, `recursive`, never ends where the directory above is
+ * there and takes none, as in /proc.)
+ */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return mustBeDirectory(path);
+    const parent = dirname(path);
+    if (code !== 'ENOENT' || parent === path) throw error;
+    await makeDirectory(parent);
+    // Another process may have been as quick.
+    await mkdir(path).catch((again: NodeJS.ErrnoException) => {
+      if (again.code === 'EEXIST') return mustBeDirectory(path);
+      throw again.code === 'ENOENT' ? new Error(`${parent} takes no directory`) : again;
+    });
+  }
+}
+
+async function mustBeDirectory(path: string): Promise<void> {
+  const info = await stat(path).catch(() => undefined);
+  if (info?.isDirectory() !== true) throw new Error(`${path} is no directory`);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -10,6 +10,7 @@ import { CpioError } from '../toolstack/cpio.ts';
 import { ImageError } from '../toolstack/images/index.ts';
 import { DomainBuildError } from '../xen/builder/index.ts';
 import { AptError } from './apt.ts';
+import { reasonOf } from './file-reasons.ts';
 import { InitramfsError } from './initramfs.ts';
 import { PullError } from './pull.ts';
 
@@ -48,16 +49,7 @@ export function userMessage(error: unknown): string | undefined {
   return USER_ERRORS.some((kind) => error instanceof kind) ? (error as Error).message : undefined;
 }
 
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file',
-  EACCES: 'permission denied',
-  EISDIR: 'is a directory',
-  ENOTDIR: 'a part of the path is no directory',
-  ENOSPC: 'no space left',
-};
-
 /** An error of the file system about `path`, as a line for the user. */
 export function fileError(path: string, error: unknown): UsageError {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return new UsageError(`${path}: ${REASONS[code ?? ''] ?? message}`);
+  return new UsageError(`${path}: ${reasonOf(error)}`);
 }

@@ -1,7 +1,7 @@
 /** Pulling guests, against an apt of the test's own: three small scripts that stand first in PATH. */
 
 import assert from 'node:assert/strict';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -173,6 +173,82 @@ test('an aborted pull leaves nothing behind', async () => {
     name: 'AbortError',
   });
   assert.deepEqual(await readdir(cacheDir), []);
+});
+
+/** Runs `action` without the rights of root, if it is root that runs the test. */
+async function withoutPrivileges(action: () => Promise<void>): Promise<void> {
+  const user = process.geteuid!();
+  if (user === 0) {
+    await chmod(directory, 0o755);
+    process.seteuid!(65534);
+  }
+  try {
+    await action();
+  } finally {
+    process.seteuid!(user);
+  }
+}
+
+/** Raised without a look at apt's archive: what apt knows would be of no use. */
+async function assertUnusable(
+  cache: string,
+  reason: string,
+  kernel: '6.1' | 'cloud' = 'cloud',
+): Promise<void> {
+  const shown: string[] = [];
+  const progress = { show: (label: string) => shown.push(label), clear() {} };
+  await assert.rejects(pullDebian(kernel, { cacheDir: cache, progress }), (error: unknown) => {
+    assert.ok(error instanceof PullError, `${error}`);
+    const expected = `cannot pull debian:${kernel}: the cache ${cache} cannot be written: ${reason} `;
+    assert.equal(error.message.slice(0, expected.length), expected);
+    return true;
+  });
+  assert.deepEqual(shown, []);
+}
+
+test('a cache that cannot be is one line that names it', async () => {
+  const file = join(directory, 'file');
+  await writeFile(file, '');
+  await assertUnusable(file, `${file} is no directory`);
+  await assertUnusable(join(file, 'below/it'), 'a part of the path is no directory');
+  const dangling = join(directory, 'dangling');
+  await symlink(join(directory, 'nowhere'), dangling);
+  await assertUnusable(dangling, `${dangling} is no directory`);
+});
+
+test(
+  'a cache below a directory that takes none is one line that names it',
+  {
+    skip: process.platform === 'linux' ? false : 'there is no /proc',
+  },
+  () => assertUnusable('/proc/ringone/cache', '/proc takes no directory'),
+);
+
+test('a cache that one may not write to is one line that names it, unless everything is there', async () => {
+  await mkdir(cacheDir);
+  await withoutPrivileges(async () => {
+    await assertUnusable('/ringone-cache', 'permission denied');
+  });
+  const first = await pullDebian('cloud', { cacheDir });
+  await chmod(cacheDir, 0o555);
+  const notices: string[] = [];
+  const notice = (line: string) => notices.push(line);
+  await withoutPrivileges(async () => {
+    assert.deepEqual(await pullDebian('cloud', { cacheDir, notice }), first);
+    assert.deepEqual(notices, []);
+    await assertUnusable(cacheDir, 'permission denied', '6.1');
+  });
+  await writeFile(join(directory, 'archive'), `${archive.join('\n').replaceAll('6.1.120-1', '6.1.121-1')}\n`);
+  await withoutPrivileges(async () => {
+    assert.deepEqual(await pullDebian('cloud', { cacheDir, notice }), first);
+  });
+  assert.equal(notices.length, 1);
+  assert.match(
+    notices[0],
+    /^using the copy of debian:cloud in .*, which may not be the newest: the cache .* cannot be written: permission denied/,
+  );
+  // Or its owner, who is not root, could not take it away.
+  await chmod(cacheDir, 0o755);
 });
 
 test('what a killed process left is cleared away, and is never an entry', async () => {

@@ -14,7 +14,14 @@ import {
   unpackPackage,
   updateLists,
 } from './apt.ts';
-import { addCacheEntry, cacheEntries, defaultCacheDirectory, withCacheLock, withTemporary } from './cache.ts';
+import {
+  addCacheEntry,
+  CacheError,
+  cacheEntries,
+  defaultCacheDirectory,
+  withCacheLock,
+  withTemporary,
+} from './cache.ts';
 import { noProgress, type Progress, progressBar } from './progress.ts';
 
 /**
@@ -154,7 +161,7 @@ export interface PulledPackage {
 
 /**
  * Brings the newest package of each choice into the cache, unpacked, one directory each. `guest` is what
- * errors call the whole.
+ * errors call the whole. Raises PullError where neither apt nor the cache has them.
  */
 export async function pullPackages(
   guest: string,
@@ -165,11 +172,14 @@ export async function pullPackages(
   try {
     return await withCacheLock(cacheDir, () => bring(cacheDir, choices, progress, signal), signal);
   } catch (error) {
-    if (!(error instanceof AptError)) throw error;
+    if (!(error instanceof AptError || error instanceof CacheError)) throw error;
     const entries = await cacheEntries(cacheDir);
     const cached = choices.map((choice) => newestEntry(entries, choice));
     if (cached.includes(undefined)) throw new PullError(guest, error.message);
-    notice(`using the copy of ${guest} in ${cacheDir}, which may not be the newest: ${error.message}`);
+    // A cache that nothing can be added to is as good as any while nothing is missing.
+    const isComplete = error instanceof CacheError && (await areNewest(cached, choices, progress, signal));
+    if (!isComplete)
+      notice(`using the copy of ${guest} in ${cacheDir}, which may not be the newest: ${error.message}`);
     return cached.map((entry) => ({ directory: join(cacheDir, entry!), version: versionOf(entry!) }));
   } finally {
     progress.clear();
@@ -215,6 +225,22 @@ async function resolve(
     if (!isRoot()) throw new AptError(`${sought}; it may need "apt-get update" by root`);
     progress.show('updating the lists of packages');
     await updateLists(signal);
+  }
+}
+
+/** Whether these entries are what would be fetched now, as far as apt can tell. */
+async function areNewest(
+  entries: readonly (string | undefined)[],
+  choices: readonly PackageChoice[],
+  progress: Progress,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  try {
+    const { packages } = await resolve(choices, progress, signal);
+    return packages.every((wanted, i) => entryName(wanted) === entries[i]);
+  } catch (error) {
+    if (error instanceof AptError) return false;
+    throw error;
   }
 }
 
