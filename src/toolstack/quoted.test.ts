@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { quoted, quotedValue } from './quoted.ts';
+import { oneLine, quoted, quotedValue } from './quoted.ts';
 
 describe('quoting text of others', () => {
   it('leaves what a person can read', () => {
@@ -19,6 +19,7 @@ describe('quoting text of others', () => {
 
   it('cuts what is long', () => {
     assert.equal(quoted('x'.repeat(4096)).length, 123);
+    assert.equal(oneLine(`"\n${'x'.repeat(4096)}`), `"\\u000a${'x'.repeat(118)}…`);
     assert.ok(quotedValue(Array.from({ length: 1000 }, () => 'x')).length < 130);
   });
 });

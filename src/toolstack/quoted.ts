@@ -8,10 +8,14 @@ const LONGEST = 120;
 /** Of these JSON escapes only the first 32: control characters, marks without a shape, other line ends. */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
+/** The text as it is, but what is not to be seen written as `\u000a`, and cut: for a word that the user gave us. */
+export function oneLine(text: string): string {
+  return escaped(cut(text));
+}
+
 /** The text in double quotes, what is not to be seen written as `\n` or `\u001b`, its end replaced by `…` if it is long. */
 export function quoted(text: string): string {
-  const shown = text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
-  return escaped(JSON.stringify(shown));
+  return escaped(JSON.stringify(cut(text)));
 }
 
 /** The text without quotes around it: for names in a report, which are words in most cases. */
@@ -22,7 +26,10 @@ export function printable(text: string): string {
 /** A value of any shape as JSON has it, escaped and cut as in `quoted`. */
 export function quotedValue(value: unknown): string {
   if (typeof value === 'string') return quoted(value);
-  const text = escaped(JSON.stringify(value));
+  return cut(escaped(JSON.stringify(value)));
+}
+
+function cut(text: string): string {
   return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
 }
 

@@ -66,6 +66,56 @@ describe("the syntax of xl's files", () => {
   }
 });
 
+describe('a domain file of any size and depth', () => {
+  const deep = '['.repeat(5000);
+  const tooDeep = 'expected lists at most 16 deep, found a deeper one';
+
+  it('is refused where lists are deeper than any key wants them, and never ends in a full stack', () => {
+    assert.throws(() => parse(`\ndisk = ${deep}`), { name: 'ConfigError', message: `f:2: ${tooDeep}` });
+    assert.throws(() => parse(`disk = ${deep}${']'.repeat(5000)}`), { name: 'ConfigError' });
+    // What is no list is a word, and a word may be anything; its place is shown short.
+    assert.deepEqual(parseXlOverride(`disk=${deep}`), {
+      key: 'disk',
+      value: deep,
+      where: `disk=${'['.repeat(115)}…`,
+    });
+    assert.deepEqual(parse('a = [[[[1]]]]').a, [[[[1]]]]);
+  });
+
+  it('is refused where it is larger than any domain needs', () => {
+    const message = 'f: expected a configuration of at most 1048576 characters, found 10485768';
+    assert.throws(() => parse(`extra = "${'x'.repeat(10 << 20)}`.slice(0, 10485768)), {
+      name: 'ConfigError',
+      message,
+    });
+  });
+
+  for (const [what, start, part, end] of [
+    ['one string', 'a = "', 'x', '"'],
+    ['one string of escapes', "a = '", "\\'", "'"],
+    ['one string that is not closed', 'a = "', '\\"', ''],
+    ['spaces', 'a = 1', ' ', ''],
+    ['empty lines and comments', '', '#\n', ''],
+    ['continued lines', 'a = 1', '\\\n', ''],
+    ['one name', '', 'a', ' = 1'],
+    ['one number', 'a = ', '1', ''],
+    ['one flat list', 'a = [', '1,', ']'],
+    ['a list that grows word by word', 'a = []', '\na+=[1]', ''],
+    ['a string that grows word by word', 'a = ""', '\na+="x"', ''],
+  ] as const) {
+    it(`is read to its end: a mebibyte of ${what}`, () => {
+      const text =
+        start + part.repeat(Math.floor(((1 << 20) - start.length - end.length) / part.length)) + end;
+      try {
+        parse(text);
+      } catch (error) {
+        if (!(error instanceof ConfigError)) throw error;
+        assert.ok(error.message.length < 200, error.message.slice(0, 200));
+      }
+    });
+  }
+});
+
 describe('key=value on the command line', () => {
   it('is read as in a file, and a value without quotes is a string', () => {
     assert.deepEqual(parseXlOverride('memory=256').value, 256);
@@ -78,5 +128,6 @@ describe('key=value on the command line', () => {
 
   it('is refused without a key', () => {
     assert.throws(() => parseXlOverride('=1'), new ConfigError('=1', 'expected key=value'));
+    assert.throws(() => parseXlOverride('a\nb'), new ConfigError('a\\u000ab', 'expected key=value'));
   });
 });

@@ -11,7 +11,7 @@
  *
  * A backslash at the end of a line continues it. What the keys mean is the business of `domain-config.ts`.
  */
-import { quoted } from '../quoted.ts';
+import { oneLine, quoted } from '../quoted.ts';
 import { ConfigError } from './error.ts';
 
 export type XlValue = string | number | readonly XlValue[];
@@ -32,13 +32,31 @@ interface Token {
   readonly line: number;
 }
 
-const TOKENS =
-  /(?<space>(?:[ \t\r]|\\\r?\n|#[^\n]*)+)|(?<end>[\n;])|(?<name>[A-Za-z_][A-Za-z0-9_]*)|(?<number>-?(?:0[xX][0-9a-fA-F]+|[0-9]+)(?![A-Za-z0-9_]))|(?<string>"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*')|(?<mark>\+=|[=[\],])/y;
+/**
+ * A pattern repeats single characters only: a repeated group would take a piece of the engine's stack for each round,
+ * and a file may have a million of them. So strings are scanned by hand.
+ */
+const SPACE = /[ \t\r]+|\\\r?\n|#[^\n]*/y;
+const WORD =
+  /(?<end>[\n;])|(?<name>[A-Za-z_][A-Za-z0-9_]*)|(?<number>-?(?:0[xX][0-9a-fA-F]+|[0-9]+)(?![A-Za-z0-9_]))|(?<mark>\+=|[=[\],])/y;
+/** Where the inside of a string may end. */
+const STRING_STOP = /["'\\\n]/g;
+
+/** Characters. xl's have a few hundred; whatever is larger was meant for something else. */
+const LARGEST_FILE = 1 << 20;
+/** No key wants more than three. */
+const DEEPEST_LIST = 16;
 
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', 0: '\0' };
 
 /** Reads a domain file. `file` is what errors call it. Raises ConfigError. */
 export function parseXlFile(text: string, file: string): XlSettings {
+  if (text.length > LARGEST_FILE) {
+    throw new ConfigError(
+      file,
+      `expected a configuration of at most ${LARGEST_FILE} characters, found ${text.length}`,
+    );
+  }
   const settings = new Map<string, XlSetting>();
   new Parser(tokenize(text, file), file).readAll(settings);
   return settings;
@@ -50,8 +68,9 @@ export function parseXlFile(text: string, file: string): XlSettings {
  */
 export function parseXlOverride(text: string): XlSetting {
   const [, key, raw] = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(text) ?? [];
-  if (key === undefined) throw new ConfigError(text, 'expected key=value');
-  return { key, value: literalOr(raw), where: text };
+  const where = oneLine(text);
+  if (key === undefined) throw new ConfigError(where, 'expected key=value');
+  return { key, value: literalOr(raw), where };
 }
 
 function literalOr(text: string): XlValue {
@@ -66,22 +85,60 @@ function literalOr(text: string): XlValue {
 function tokenize(text: string, file: string): Token[] {
   const tokens: Token[] = [];
   let line = 1;
-  const pattern = new RegExp(TOKENS);
-  while (pattern.lastIndex < text.length) {
-    const start = pattern.lastIndex;
-    const groups = pattern.exec(text)?.groups;
-    if (groups === undefined) throw new ConfigError(`${file}:${line}`, unexpected(text.slice(start)));
-    const { end, name, number, string, mark } = groups;
-    if (end !== undefined)
-      tokens.push({ kind: 'end', text: end === '\n' ? 'the end of the line' : end, line });
-    else if (name !== undefined) tokens.push({ kind: 'name', text: name, line });
-    else if (number !== undefined) tokens.push({ kind: 'number', text: number, line });
-    else if (string !== undefined) tokens.push({ kind: 'string', text: unquote(string), line });
-    else if (mark !== undefined) tokens.push({ kind: 'mark', text: mark, line });
-    line += text.slice(start, pattern.lastIndex).split('\n').length - 1;
+  for (let at = 0; at < text.length; ) {
+    const space = matchAt(SPACE, text, at)?.[0];
+    if (space !== undefined) {
+      at += space.length;
+      if (space.endsWith('\n')) line++;
+      continue;
+    }
+    const token = readString(text, at, line) ?? readWord(text, at, line);
+    if (token === undefined) throw new ConfigError(`${file}:${line}`, unexpected(text.slice(at)));
+    tokens.push(token);
+    at = token.behind;
+    if (text[at - 1] === '\n') line++;
   }
   tokens.push({ kind: 'end', text: 'the end of the file', line });
   return tokens;
+}
+
+/** `behind` is where the text goes on. */
+type Found = Token & { readonly behind: number };
+
+function readWord(text: string, at: number, line: number): Found | undefined {
+  const match = matchAt(WORD, text, at);
+  if (match === null) return undefined;
+  const { end, name, number } = match.groups!;
+  const word = match[0];
+  const behind = at + word.length;
+  if (end !== undefined)
+    return { kind: 'end', text: end === '\n' ? 'the end of the line' : end, line, behind };
+  return {
+    kind: name !== undefined ? 'name' : number !== undefined ? 'number' : 'mark',
+    text: word,
+    line,
+    behind,
+  };
+}
+
+/** Undefined if there is no string, or none that ends in its line. */
+function readString(text: string, start: number, line: number): Found | undefined {
+  const quote = text[start];
+  if (quote !== '"' && quote !== "'") return undefined;
+  for (let at = start + 1; ; ) {
+    STRING_STOP.lastIndex = at;
+    const stop = STRING_STOP.exec(text);
+    if (stop === null || stop[0] === '\n') return undefined;
+    at = stop.index + 1;
+    if (stop[0] === quote) return { kind: 'string', text: unquote(text.slice(start, at)), line, behind: at };
+    // What is behind a backslash ends nothing, but a line.
+    if (stop[0] === '\\' && text[at] !== '\n') at++;
+  }
+}
+
+function matchAt(pattern: RegExp, text: string, at: number): RegExpExecArray | null {
+  pattern.lastIndex = at;
+  return pattern.exec(text);
 }
 
 function unexpected(rest: string): string {
@@ -97,6 +154,7 @@ class Parser {
   private readonly tokens: readonly Token[];
   private readonly file: string;
   private next = 0;
+  private depth = 0;
 
   constructor(tokens: readonly Token[], file: string) {
     this.tokens = tokens;
@@ -147,6 +205,18 @@ class Parser {
   }
 
   private readList(): XlValue[] {
+    if (++this.depth > DEEPEST_LIST) {
+      throw new ConfigError(
+        `${this.file}:${this.peek().line}`,
+        `expected lists at most ${DEEPEST_LIST} deep, found a deeper one`,
+      );
+    }
+    const values = this.readItems();
+    this.depth--;
+    return values;
+  }
+
+  private readItems(): XlValue[] {
     this.next++;
     const values: XlValue[] = [];
     for (;;) {
@@ -182,6 +252,10 @@ class Parser {
 
 function append(before: XlValue, value: XlValue, where: string, key: string): XlValue {
   if (typeof before === 'string' && typeof value === 'string') return before + value;
-  if (Array.isArray(before) && Array.isArray(value)) return [...before, ...value];
+  if (Array.isArray(before) && Array.isArray(value)) {
+    // In place, for a list that grows by a word at a time: each was made by this parser for this key.
+    for (const item of value) before.push(item);
+    return before;
+  }
   throw new ConfigError(where, `${key}: += joins two strings or two lists`);
 }
