@@ -304,6 +304,7 @@ export class CompilerTier {
       this.pending.delete(page.table + offset * 4);
       const record = page.version === version ? this.codeCache.lookup(page, offset) : 0;
       if (record !== 0 && this.lead(record, page.table + CODE_FUNCTIONS + offset * 2, place)) {
+        this.supersede(page, this.byRecord.get(record));
         page.functions.push(place);
         this.byRecord.set(record, resident);
         this.recordOf[place] = record;
@@ -314,6 +315,13 @@ export class CompilerTier {
       return false;
     });
     this.modules.push(lasting);
+  }
+
+  /** A function has got a long form: nobody comes to the short one any more. */
+  private supersede(page: CodePage, short: Resident | undefined): void {
+    if (short === undefined) return;
+    page.functions.splice(page.functions.indexOf(short.place), 1);
+    this.retired.push(short.place);
   }
 
   /** True if there are enough new modules to put all together. */
@@ -331,7 +339,7 @@ export class CompilerTier {
     const started = this.now();
     const { stats } = this;
     const residents = [...this.whole, ...this.modules.flat()].filter(
-      ({ region, version }) => region.page.version === version,
+      (resident) => this.byRecord.get(this.recordOf[resident.place]!) === resident,
     );
     const { length } = this.linked.table;
     const linked = this.link(new WebAssembly.Table({ initial: length, element: 'anyfunc' }));
