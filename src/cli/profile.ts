@@ -1,5 +1,5 @@
-/** The options of `run` that have a guest profiled, and the file that comes of it. */
-import { readFile, writeFile } from 'node:fs/promises';
+/** The options of `run` that have a guest profiled, and the text that comes of it. */
+import { readFile } from 'node:fs/promises';
 import type { ProfileFormat, ProfileOptions } from '../toolstack/api.ts';
 import { fileError, UsageError } from './errors.ts';
 
@@ -37,19 +37,15 @@ function intervalOf(text: string): number {
 }
 
 /** The form that a file's name asks for. */
-export function profileFormat(file: string): ProfileFormat {
+function profileFormat(file: string): ProfileFormat {
   if (file.endsWith('.cpuprofile')) return 'cpuprofile';
   return file.endsWith('.json') ? 'speedscope' : 'collapsed';
 }
 
-/** Writes the profile of a host that was made with one. */
-export async function writeProfile(
+/** The profile of a host that was made with one, as the file's name asks for it. */
+export function profileText(
   file: string,
   host: { profile(format: ProfileFormat): string | undefined },
-): Promise<void> {
-  try {
-    await writeFile(file, host.profile(profileFormat(file)) ?? '');
-  } catch (error) {
-    throw fileError(file, error);
-  }
+): string {
+  return host.profile(profileFormat(file)) ?? '';
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -526,8 +526,26 @@ describe('the guest of ringone run', () => {
     }
   });
 
-  it('leaves --stats unwritten with the reason if its file cannot be written', async () => {
-    const stats = join(scratch, 'no', 'such', 'folder');
-    await assert.rejects(new Fixture(powerOff).run(['tiny'], { stats }), UsageError);
-  });
+  for (const option of ['stats', 'profile'] as const) {
+    it(`refuses a file for --${option} that cannot be opened, before anything runs`, async () => {
+      for (const path of [join(scratch, 'no', 'such', 'folder'), scratch]) {
+        const fixture = new Fixture(powerOff);
+        await assert.rejects(fixture.run(['tiny'], { [option]: path }), (error: unknown) => {
+          assert.ok(error instanceof UsageError);
+          return error.message.startsWith(`${path}: `);
+        });
+        assert.equal(fixture.host.domains.length, 0);
+      }
+    });
+
+    it(`says that the file of --${option} could not be written, and keeps a status that tells more`, {
+      skip: existsSync('/dev/full') ? false : 'there is no /dev/full',
+    }, async () => {
+      const line = 'ringone: /dev/full: no space left\n';
+      const good = await new Fixture(powerOff).run(['tiny'], { [option]: '/dev/full' });
+      assert.deepEqual([good.status, good.stderr], [2, line]);
+      const late = await new Fixture(() => {}).run(['tiny'], { [option]: '/dev/full', timeout: '0.02' });
+      assert.deepEqual([late.status, late.stderr], [124, `ringone: timed out after 0.02 s\n${line}`]);
+    });
+  }
 });

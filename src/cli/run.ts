@@ -2,7 +2,6 @@
  * `ringone run`: boots a guest, joins its console to this terminal, and sees it through to its end: power-off, reboot,
  * crash, or whatever comes from outside first (a signal, the timeout, Ctrl-], an output that nobody reads any more).
  */
-import { writeFile } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import {
   ABIS,
@@ -21,10 +20,11 @@ import {
 import type { DomainConfig, ExitAction } from '../toolstack/config/index.ts';
 import { crashText } from '../toolstack/crash-text.ts';
 import { loadDisassembler } from './disassemble.ts';
-import { ExitStatus, fileError, UsageError } from './errors.ts';
+import { ExitStatus, UsageError } from './errors.ts';
 import { type ConfigOptions, findGuest, type Guest } from './guest-files.ts';
 import { INSPECT_SIGNAL, inspect, placesIn } from './inspect.ts';
-import { type ProfileCommandOptions, profileOptions, writeProfile } from './profile.ts';
+import { type ProfileCommandOptions, profileOptions, profileText } from './profile.ts';
+import { ReportFile } from './report-file.ts';
 import { delivered, type Input, patience, pump, Terminal } from './terminal.ts';
 
 /** The options of `run`, as written on the command line. */
@@ -116,12 +116,26 @@ export async function run(
   const session = new Session(host, { ...guest, abi }, options.reboot !== false, surroundings);
   session.readsAhead = clock === 'virtual' && surroundings.stdin.isTTY !== true;
   session.places = places;
-  try {
-    return await session.run(timeoutSeconds);
-  } finally {
-    if (options.profile !== undefined) await writeProfile(options.profile, host);
-    if (options.stats !== undefined) await session.writeStatistics(options.stats);
+  const reports: { file: ReportFile; text: () => string }[] = [];
+  for (const [path, text] of [
+    [options.profile, () => profileText(options.profile!, host)],
+    [options.stats, () => session.statisticsText()],
+  ] as const) {
+    if (path !== undefined) reports.push({ file: await ReportFile.open(path), text });
   }
+  let unwritten = false;
+  let status: number;
+  try {
+    status = await session.run(timeoutSeconds);
+  } finally {
+    for (const { file, text } of reports) {
+      const error = await file.write(text());
+      if (error === undefined) continue;
+      unwritten = true;
+      session.say(error.message);
+    }
+  }
+  return unwritten && status === ExitStatus.ok ? ExitStatus.usage : status;
 }
 
 /** What the guest's console holds for a guest that does not read yet. */
@@ -330,7 +344,7 @@ class Session {
     }
   }
 
-  private say(line: string): void {
+  say(line: string): void {
     const { stdout, stderr } = this.surroundings;
     // On a terminal the guest may have left the cursor behind its prompt.
     if (this.midLine && (stdout as { isTTY?: boolean }).isTTY === true) stderr.write('\n');
@@ -338,7 +352,8 @@ class Session {
     stderr.write(`ringone: ${line}\n`);
   }
 
-  async writeStatistics(file: string): Promise<void> {
+  /** For `--stats`. */
+  statisticsText(): string {
     const { instructions, hypercalls, exits, engine } = this.host.statistics();
     const statistics = {
       instructions,
@@ -351,11 +366,7 @@ class Session {
       memoryHash: this.host.memoryHash(),
       engine,
     };
-    try {
-      await writeFile(file, `${JSON.stringify(statistics, undefined, 2)}\n`);
-    } catch (error) {
-      throw fileError(file, error);
-    }
+    return `${JSON.stringify(statistics, undefined, 2)}\n`;
   }
 }
 
