@@ -179,6 +179,39 @@ for (const abi of ['xen', 'native'] as const) {
       assert.ok(Number(calls) > Number(batches));
     });
 
+    it('counts its hypercalls by name, as the host does', () => {
+      const said = answer(session, 'hypercalls');
+      if (abi === 'native') {
+        assert.equal(said, 'there is no Xen below\n');
+        return;
+      }
+      const counts = Object.fromEntries(
+        [...said.matchAll(/^ *(\d+) {2}(\w+)$/gm)].map(([, count, name]) => [name, Number(count)]),
+      );
+      // The host has seen all of them when the command measures what one costs: the first of many in a row.
+      const names = session.traced.flatMap((line) => /^\S+ (\w+)\(.*\) = /.exec(line)?.[1] ?? []);
+      const measured = names.findIndex((_, i) =>
+        names.slice(i, i + 100).every((name) => name === 'xen_version'),
+      );
+      const heard: Record<string, number> = {};
+      for (const name of names.slice(0, measured)) heard[name] = (heard[name] ?? 0) + 1;
+      // Printing the list takes some more of these two.
+      for (const name of ['event_channel_op', 'xen_version']) {
+        assert.ok(counts[name]! > 0 && counts[name]! <= heard[name]!, `${name}: ${said}`);
+        heard[name] = counts[name]!;
+      }
+      assert.deepEqual(counts, heard);
+      for (const name of [
+        'multicall',
+        'stack_switch',
+        'update_va_mapping',
+        'memory_op',
+        'vcpu_op',
+        'sched_op',
+      ])
+        assert.ok(counts[name]! > 0, `${name}: ${said}`);
+    });
+
     it('edits lines, and remembers them', async () => {
       const { text } = await type(
         abi,
@@ -281,6 +314,7 @@ describe('the kernel on a Xen that is not ours', () => {
     assert.ok(text.includes(FAMILY), text);
     assert.match(text, /40 MiB are well/);
     assert.match(text, /calls, 0 refused/);
+    assert.match(text, /\d {2}update_va_mapping$/m);
     assert.match(text, /reading address 8\nfault: trap 14, error 4, address 8/);
   });
 });

@@ -21,7 +21,7 @@ function assertAllGood(printed: string, lines: number): string {
 describe('a translated kernel', () => {
   it('finds Xen as promised: traps, probes, events, operations, stacks', async () => {
     const { printed, reason } = await runInEngine(await buildXenKernel());
-    assert.equal(assertAllGood(printed, 42), 'done after 5 traps');
+    assert.equal(assertAllGood(printed, 43), 'done after 5 traps');
     assert.equal(reason, 'poweroff');
   });
 

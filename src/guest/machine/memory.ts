@@ -51,5 +51,7 @@ export declare function compareExchange32(address: u64, expected: u32, desired: 
 /** LOCK BTS, BTR: sets or clears bit `bit` of the bit string at `address`. Gives what it was, 0 or 1. */
 @external("machine", "lockSetBit") export declare function lockSetBit(address: u64, bit: u32): u32;
 @external("machine", "lockClearBit") export declare function lockClearBit(address: u64, bit: u32): u32;
+/** INC: adds 1 to a u64 of the module's memory, and no interrupt comes between. */
+@external("machine", "increment64") export declare function increment64(pointer: usize): void;
 /** MFENCE: no access moves across it. */
 @external("machine", "fence") export declare function fence(): void;

@@ -229,6 +229,9 @@ export class TestMachine {
     },
     lockSetBit: (address: bigint, bit: number) => this.bit(address, bit, 1n),
     lockClearBit: (address: bigint, bit: number) => this.bit(address, bit, 0n),
+    increment64: (pointer: number) => {
+      this.exchange(BigInt(pointer >>> 0), 8, (old) => old + 1n);
+    },
     fence: () => {},
   };
 

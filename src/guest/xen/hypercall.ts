@@ -36,8 +36,20 @@ import {
   __HYPERVISOR_xen_version,
 } from '../../abi/xen/numbers/hypercalls.ts';
 import { SCHEDOP_shutdown, SHUTDOWN_suspend } from '../../abi/xen/numbers/sched.ts';
-import { SIZEOF_sched_shutdown, sched_shutdown_reason } from '../abi/structures';
-import { hypercall1, hypercall2, hypercall3, hypercall4, hypercall5 } from '../machine/hypercall';
+import {
+  multicall_entry_op,
+  SIZEOF_multicall_entry,
+  SIZEOF_sched_shutdown,
+  sched_shutdown_reason,
+} from '../abi/structures';
+import {
+  countHypercall,
+  hypercall1,
+  hypercall2,
+  hypercall3,
+  hypercall4,
+  hypercall5,
+} from '../machine/hypercall';
 import { native } from '../machine/memory';
 import { Mfn, Vaddr } from './types';
 
@@ -122,6 +134,8 @@ export function HYPERVISOR_memory_op(command: u32, argument: usize): i64 {
 
 /** The calls of an array of multicall_entry, in their order, each with its own result. */
 export function HYPERVISOR_multicall(calls: usize, count: u32): i32 {
+  for (let i: u32 = 0; i < count; i++)
+    countHypercall(<u32>load<Word>(calls + <usize>i * SIZEOF_multicall_entry, multicall_entry_op));
   return <i32>hypercall2(__HYPERVISOR_multicall, native(calls), count);
 }
 

@@ -97,6 +97,7 @@ export const SEQUENCES: Readonly<Record<string, Sequence>> = {
   lockAnd8: bytes([RDI, RAX], 0xf0, 0x20, 0x07), // lock and [rdi], al
   lockSetBit: bytes([RDI, RAX], 0xf0, 0x0f, 0xab, 0x07, ...CARRY_INTO_EAX), // lock bts [rdi], eax
   lockClearBit: bytes([RDI, RAX], 0xf0, 0x0f, 0xb3, 0x07, ...CARRY_INTO_EAX), // lock btr [rdi], eax
+  increment64: onMemory([0xff], 0, true), // inc qword [rax], of the module
   fence: bytes([], 0x0f, 0xae, 0xf0), // mfence
 
   // Control registers and translations

@@ -17,6 +17,7 @@ import {
   SIZEOF_evtchn_status,
   shared_info_evtchn_mask,
 } from '../../abi/structures';
+import { hypercallCount } from '../../machine/hypercall';
 import { ON_XEN, platform } from '../../paravirt/info';
 import { schedClock } from '../../paravirt/operations';
 import { isPending } from '../../xen/events';
@@ -34,6 +35,7 @@ import { Pfn } from '../../xen/types';
 import { eventUpcalls, failsafeUpcalls } from '../../xen/upcalls';
 import { sharedInfo } from '../../xen/vcpu-info';
 import { print, printHex, printNumber, printNumberTo, spaceTo } from '../text';
+import { hypercallName, namedHypercalls } from './hypercall-names';
 
 /** Ports are given out from the lowest on; nobody here has more. */
 const LISTED_PORTS: u32 = 64;
@@ -126,8 +128,18 @@ export function eventChannels(): void {
   }
 }
 
+/** What was asked for, alone or in a multicall; how often several went together; what one costs. */
 export function hypercalls(): void {
   if (!isXen()) return;
+  print('  CALLS  HYPERCALL\n');
+  for (let number: u32 = 0; number < namedHypercalls(); number++) {
+    const count = hypercallCount(number);
+    if (count === 0) continue;
+    printNumberTo(count, 7);
+    spaceTo(9);
+    print(hypercallName(number));
+    print('\n');
+  }
   printNumber(batchesMade);
   print(' batches of together ');
   printNumber(callsMade);

@@ -26,6 +26,7 @@ import {
   hypercall3,
   imageEnd,
   imageStart,
+  increment64,
   load32,
   load64,
   lockAnd8,
@@ -188,6 +189,9 @@ function memoryTests(): void {
       lockSetBit(at, 36) == 0 &&
       load64(at) == 0xfffffffffffffff0,
   );
+  store64(at, 0xffffffff);
+  increment64(scratch);
+  check('increment', load64(at) == 0x100000000);
   fill(at, 0x5a, 64);
   copy(at + 128, at + 1, 32);
   check('fill and copy', load<u64>(scratch + 152) == 0x5a5a5a5a5a5a5a5a);
