@@ -91,6 +91,15 @@ describe('a domain configuration', () => {
     });
   }
 
+  it('names a long key by its beginning', () => {
+    assert.throws(() => read(`${'k'.repeat(1000)} = 1`), {
+      message: `g.cfg:1: ${'k'.repeat(120)}…: there is no such key`,
+    });
+    assert.throws(() => read('', `${'k'.repeat(1000)}=1`), {
+      message: `${'k'.repeat(120)}…: there is no such key`,
+    });
+  });
+
   it('names a word of the command line as it was given', () => {
     assert.throws(() => read('', 'vcpus=4'), {
       message: 'vcpus=4: 4 vCPUs are not supported yet; expected 1',

@@ -4,7 +4,7 @@
  * Each key that we take stands in one table with its check. A key of xl's that is not supported yet, or a value of one,
  * is an error that names it: a guest that silently lacks its disk helps nobody.
  */
-import { quoted, quotedValue } from '../quoted.ts';
+import { oneLine, quoted, quotedValue } from '../quoted.ts';
 import { ConfigError } from './error.ts';
 import type { XlSetting, XlSettings, XlValue } from './xl-syntax.ts';
 
@@ -191,11 +191,10 @@ function readAction(reader: Reader, key: string): ExitAction | undefined {
 }
 
 function settingError({ key, where }: XlSetting, reason: string): ConfigError {
-  // "memory=x: …" names its key already, and so does "--memory: …"
-  return new ConfigError(
-    where,
-    where.startsWith(`${key}=`) || where === `--${key}` ? reason : `${key}: ${reason}`,
-  );
+  // "memory=x: …" names its key already, and so does "--memory: …"; what is long was cut in both.
+  const name = oneLine(key);
+  const named = where === name || where.startsWith(`${key}=`) || where === `--${key}`;
+  return new ConfigError(where, named ? reason : `${name}: ${reason}`);
 }
 
 function list(choices: readonly string[]): string {

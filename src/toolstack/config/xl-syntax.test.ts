@@ -116,6 +116,24 @@ describe('a domain file of any size and depth', () => {
   }
 });
 
+describe('a message about a configuration', () => {
+  const long = 'a'.repeat(1000);
+  for (const text of [
+    `a = ${long}`,
+    `${long} 1`,
+    `a = 1 ${long}`,
+    `${long} = 1 2`,
+    `${long} = 1\n${long} += [1]`,
+  ]) {
+    it(`is short, whatever the file holds: ${text.replaceAll(/a{99,}/g, 'a…')}`, () => {
+      assert.throws(
+        () => parse(text),
+        ({ message }: Error) => message.length < 300 && message.includes('a…'),
+      );
+    });
+  }
+});
+
 describe('key=value on the command line', () => {
   it('is read as in a file, and a value without quotes is a string', () => {
     assert.deepEqual(parseXlOverride('memory=256').value, 256);

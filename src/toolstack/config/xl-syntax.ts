@@ -180,10 +180,10 @@ class Parser {
     if (name.kind !== 'name') throw this.error('a key');
     this.next++;
     const operator = this.peek();
-    if (operator.text !== '=' && operator.text !== '+=') throw this.error(`= after ${name.text}`);
+    if (operator.text !== '=' && operator.text !== '+=') throw this.error(`= after ${oneLine(name.text)}`);
     this.next++;
     let value = this.readValue();
-    if (this.peek().kind !== 'end') throw this.error(`the end of the line after ${name.text}`);
+    if (this.peek().kind !== 'end') throw this.error(`the end of the line after ${oneLine(name.text)}`);
     const where = `${this.file}:${name.line}`;
     const before = settings.get(name.text);
     if (operator.text === '+=' && before !== undefined) value = append(before.value, value, where, name.text);
@@ -245,7 +245,7 @@ class Parser {
 
   private error(expected: string): ConfigError {
     const { kind, text, line } = this.peek();
-    const found = kind === 'string' ? quoted(text) : text;
+    const found = kind === 'string' ? quoted(text) : oneLine(text);
     return new ConfigError(`${this.file}:${line}`, `expected ${expected}, found ${found}`);
   }
 }
@@ -257,5 +257,5 @@ function append(before: XlValue, value: XlValue, where: string, key: string): Xl
     for (const item of value) before.push(item);
     return before;
   }
-  throw new ConfigError(where, `${key}: += joins two strings or two lists`);
+  throw new ConfigError(where, `${oneLine(key)}: += joins two strings or two lists`);
 }
