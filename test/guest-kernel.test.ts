@@ -301,6 +301,37 @@ describe('programs of the kernel', { skip: notLinux }, () => {
   });
 });
 
+const GDB = ['-nx', '-batch'];
+
+function skipGdb(): string | false {
+  if (spawnSync('gdb', ['--version']).error === undefined) return false;
+  if (process.env.RINGONE_REQUIRE_GUESTS === '1') throw new Error('expected gdb to be installed');
+  return 'gdb is not installed';
+}
+
+describe('the kernel in a debugger', { skip: skipGdb() }, () => {
+  it('has its functions by name, and names the places that its own panic named', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ringone-gdb-'));
+    try {
+      const file = join(folder, 'kernel');
+      writeFileSync(file, await buildKernel('1'));
+      const { text } = await type('native', 'panic');
+      const callers = [...text.matchAll(/^ {2}([0-9a-f]{16}) (kernel\/\S+)\+(\d+)$/gm)];
+      const commands = ["break 'kernel/main/xenStart'", ...callers.map(([, at]) => `info symbol 0x${at}`)];
+      const words = [...GDB, ...commands.flatMap((command) => ['-ex', command]), file];
+      const [breakpoint, ...places] = spawnSync('gdb', words, { encoding: 'utf8' }).stdout.trim().split('\n');
+      assert.match(breakpoint!, /^Breakpoint 1 at 0xffffffff801[0-9a-f]{5}$/);
+      assert.ok(callers.length > 2, text);
+      assert.deepEqual(
+        places,
+        callers.map(([, , name, offset]) => `${name} + ${offset} in section .text`),
+      );
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
+
 const xen = await realXen();
 
 /** Without anybody at the keyboard the kernel does what its command line says. */
