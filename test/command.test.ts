@@ -314,7 +314,14 @@ describe('a mistake', () => {
     ['a key that is not supported', ['run', 'tiny', 'disk=["x"]'], /disk/],
     ['two vCPUs', ['run', 'tiny', '--vcpus', '2'], /vcpus/],
     ['too little memory', ['run', 'tiny', 'memory=1'], /too little memory/],
-    ['more memory than a host can have', ['run', 'tiny', 'memory=5000'], /MiB/],
+    [
+      'more memory than a host can have',
+      ['run', 'tiny', '--memory', '4096'],
+      /--memory: 4096 MiB [^\n]* at most \d+ MiB/,
+    ],
+    ['statistics for no file', ['run', 'tiny', '--stats', ''], /--stats/],
+    ['an initramfs for no file', ['initramfs', '--output', ''], /--output/],
+    ['an initramfs of no directory', ['initramfs', '--output', 'x', ''], /DIR/],
     ['a guest that cannot be pulled', ['pull', 'plan9'], /plan9/],
     ['initramfs without --output', ['initramfs'], /--output/],
   ] as [string, string[], RegExp][]) {

@@ -40,6 +40,20 @@ describe('the library', () => {
     );
   });
 
+  it('says how much memory a host can have, and takes so much', async () => {
+    const message = /^(\d+) MiB of memory wanted, but a host can have at most (\d+) MiB$/;
+    const most = (memoryMib: number) =>
+      Host.create({ memoryMib }).then(
+        () => undefined,
+        (error: Error) => message.exec(error.message)?.slice(1).map(Number) ?? error,
+      );
+    const [, mib] = (await most(9000)) as [number, number];
+    assert.deepEqual(await most(mib + 1), [mib + 1, mib]);
+    const least = await most(mib);
+    // The machine may be too small for it.
+    if (least !== undefined) assert.match((least as Error).message, /this JavaScript engine cannot give/);
+  });
+
   it('works under either clock', async () => {
     for (const clock of ['host', 'virtual'] as const) {
       const [host, domain] = await boot({ clock });

@@ -34,6 +34,8 @@ export interface Guest {
   readonly kernelName: string;
   readonly ramdisk: Uint8Array | undefined;
   readonly ramdiskName: string | undefined;
+  /** What says how much memory it may have: an option, or a key and the place where it stands. */
+  readonly memoryWhere: string;
   /** Nobody named a kernel, so this is the built-in one. */
   readonly isDefault: boolean;
 }
@@ -69,6 +71,11 @@ export async function findGuest(words: readonly string[], options: ConfigOptions
   const settings = found !== undefined && 'settings' in found ? found.settings : new Map<string, XlSetting>();
   const brought = found !== undefined && 'kernel' in found ? found : undefined;
   const config = readDomainConfig(settings, given);
+  const settingOf = (key: string) => given.get(key) ?? settings.get(key);
+  for (const key of ['kernel', 'ramdisk'] as const) {
+    if (config[key] === '')
+      throw new UsageError(`${placeOf(settingOf(key)!)}: expected the path of a file, found ""`);
+  }
   if (brought !== undefined && config.kernel !== undefined) {
     throw new UsageError(
       `${image} is a kernel, and ${given.get('kernel')!.where} names another; expected one`,
@@ -78,8 +85,10 @@ export async function findGuest(words: readonly string[], options: ConfigOptions
     throw new UsageError(`${image}: no kernel: expected kernel = "FILE"`);
   const kernelName = brought?.kernelName ?? config.kernel!;
   const ramdiskName = config.ramdisk ?? brought?.ramdiskName;
+  const memory = settingOf('maxmem') ?? settingOf('memory');
   return {
     config,
+    memoryWhere: memory === undefined ? `--memory ${config.memoryMib} (the default)` : placeOf(memory),
     kernelName,
     kernel: brought?.kernel ?? (await read(kernelName)),
     ramdiskName,
@@ -97,7 +106,14 @@ function optionSetting(key: string, value: string | undefined): XlSetting[] {
   return value === undefined ? [] : [{ key, value, where: `--${key}` }];
 }
 
+/** How errors call a setting: an option or a word of the command line names its key already. */
+function placeOf({ key, where }: XlSetting): string {
+  return where === `--${key}` || where.startsWith(`${key}=`) ? where : `${where}: ${key}`;
+}
+
 async function openImage(name: string): Promise<Brought | { readonly settings: XlSettings }> {
+  if (name === '')
+    throw new UsageError('IMAGE: expected the path of a file or the name of a guest, found ""');
   let bytes: Uint8Array;
   try {
     bytes = await readFile(name);

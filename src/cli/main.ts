@@ -3,7 +3,7 @@
  * error of ours keeps its stack.
  */
 import { readFileSync } from 'node:fs';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { Host } from '../index.ts';
 import { ExitStatus, userMessage } from './errors.ts';
 import { makeInitramfs } from './initramfs.ts';
@@ -62,13 +62,13 @@ function program(surroundings: RunSurroundings, finish: (status: number) => void
     .option('--clock <host|virtual>', 'real time, or time that follows from the instructions executed')
     .option('--engine <NAME>', 'how to execute guest code: auto (default), interpreter or compiler')
     .option('--no-reboot', 'a guest that reboots ends the run')
-    .option('--stats <FILE>', 'write counters and times as JSON')
-    .option('--profile <FILE>', 'write where the guest spends its instructions: for flame graphs')
+    .option('--stats <FILE>', 'write counters and times as JSON', filePath)
+    .option('--profile <FILE>', 'write where the guest spends its instructions: for flame graphs', filePath)
     .option('--profile-every <N>', 'instructions between two samples (default: 100003)')
     .option(
       '--symbols <FILE>',
       "a System.map, or an executable's symbols, for --profile; may be given several times",
-      (file: string, files: readonly string[] = []) => [...files, file],
+      (file: string, files: readonly string[] = []) => [...files, filePath(file)],
     )
     .option(
       '--inspect <PLACES>',
@@ -104,11 +104,19 @@ function program(surroundings: RunSurroundings, finish: (status: number) => void
   ringone
     .command('initramfs')
     .description('pack a bootable initramfs: busybox, and the contents of directories')
-    .requiredOption('-o, --output <FILE>', 'where to write it; packed with gzip if the name ends in .gz')
-    .option('--busybox <FILE>', "a static busybox (default: Debian's, which is pulled)")
-    .option('--init <FILE>', 'what to run as /init (default: a shell)')
-    .argument('[DIR...]', 'directories whose contents go into the root')
-    .action(async (directories: string[], options: InitramfsCommandOptions) => {
+    .requiredOption(
+      '-o, --output <FILE>',
+      'where to write it; packed with gzip if the name ends in .gz',
+      filePath,
+    )
+    .option('--busybox <FILE>', "a static busybox (default: Debian's, which is pulled)", filePath)
+    .option('--init <FILE>', 'what to run as /init (default: a shell)', filePath)
+    .argument(
+      '[DIR...]',
+      'directories whose contents go into the root',
+      (directory: string, directories: readonly string[] = []) => [...directories, filePath(directory)],
+    )
+    .action(async (directories: string[] | undefined, options: InitramfsCommandOptions) => {
       await makeInitramfs({ ...options, directories });
       finish(ExitStatus.ok);
     });
@@ -121,6 +129,12 @@ function program(surroundings: RunSurroundings, finish: (status: number) => void
     .action(async () => finish(await start(surroundings)));
 
   return ringone;
+}
+
+/** What an option or argument for a file was given; the error names the option. */
+function filePath(path: string): string {
+  if (path === '') throw new InvalidArgumentError('Expected the path of a file.');
+  return path;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** `ringone p2m`: boots a guest, lets it run for a while, and draws its P2M as it is then. */
 import { ExitStatus } from './errors.ts';
 import { findGuest } from './guest-files.ts';
-import { domainOptions, positive, type RunSurroundings } from './run.ts';
+import { domainOptions, hostFor, positive, type RunSurroundings } from './run.ts';
 
 /** The options of `p2m`, as written on the command line. */
 export interface P2mOptions {
@@ -18,7 +18,7 @@ export async function p2m(
 ): Promise<number> {
   const seconds = options.after === undefined ? USUAL_SECONDS : positive('--after', options.after);
   const guest = await findGuest(words, {});
-  const host = await createHost({ memoryMib: guest.config.maxMemoryMib });
+  const host = await hostFor(guest, createHost);
   const domain = await host.createDomain(domainOptions({ ...guest, abi: 'xen' }));
   const drained = [domain.console.readable, domain.emergencyConsole].map((stream) =>
     stream.pipeTo(new WritableStream()),

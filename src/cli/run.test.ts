@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { MemoryError } from '../machine/memory.ts';
 import type { Domain, DomainExit, DomainOptions, EngineStatistics, HostOptions } from '../toolstack/api.ts';
 import { InputStream, OutputStream } from '../toolstack/console/streams.ts';
 import { UsageError } from './errors.ts';
@@ -132,6 +133,8 @@ class Fixture {
   signal: (signal: NodeJS.Signals) => void = () => {};
   readonly host: FakeHost;
   private readerComes: Promise<unknown> | undefined;
+  /** There can be no host, for this reason. */
+  noHost: Error | undefined;
 
   constructor(...lives: Life[]) {
     this.host = new FakeHost(lives);
@@ -164,6 +167,7 @@ class Fixture {
       stderr: outputs[1],
       createHost: (hostOptions) => {
         host.options = hostOptions;
+        if (this.noHost !== undefined) return Promise.reject(this.noHost);
         return Promise.resolve(host);
       },
       onSignal: (signals, then) => {
@@ -436,12 +440,17 @@ describe('the guest of ringone run', () => {
   const missing = join(scratch, 'missing');
   const text = file('text.cfg', 'memory = 64\ndisk = ["x"]\n');
   const plain = file('plain.cfg', 'memory = 64\n');
+  const nameless = file('nameless.cfg', 'memory = 64\nkernel = ""\n');
   for (const [words, options, message] of [
     [[missing], {}, `${missing}: no such file`],
     [['tiny'], { ramdisk: missing }, `${missing}: no such file`],
     [[scratch], {}, `${scratch}: is a directory`],
     [[text], {}, `${text}:2: disk: not supported yet`],
     [[plain], {}, `${plain}: no kernel: expected kernel = "FILE"`],
+    [[nameless], {}, `${nameless}:2: kernel: expected the path of a file, found ""`],
+    [['kernel='], {}, 'kernel=: expected the path of a file, found ""'],
+    [['tiny'], { ramdisk: '' }, '--ramdisk: expected the path of a file, found ""'],
+    [[''], {}, 'IMAGE: expected the path of a file or the name of a guest, found ""'],
     [['tiny', kernel], {}, `expected one IMAGE or CONFIG, found tiny and ${kernel}`],
     [['tiny'], { kernel }, 'tiny is a kernel, and --kernel names another; expected one'],
     [['tiny'], { vcpus: '2' }, '--vcpus: 2 vCPUs are not supported yet; expected 1'],
@@ -462,6 +471,23 @@ describe('the guest of ringone run', () => {
       await assert.rejects(new Fixture(powerOff).run(words, options), { message });
     });
   }
+
+  it('says which setting asks for more memory than there can be', async () => {
+    const config = file('big.cfg', `kernel = "${kernel}"\nmaxmem = 9000\n`);
+    for (const [words, options, where] of [
+      [['tiny'], { memory: '9000' }, '--memory'],
+      [['tiny', 'memory=9000'], {}, 'memory=9000'],
+      [[config], { memory: '64' }, `${config}:2: maxmem`],
+      [['tiny'], {}, '--memory 512 (the default)'],
+    ] as [string[], RunOptions, string][]) {
+      const fixture = new Fixture(powerOff);
+      fixture.noHost = new MemoryError('too much');
+      await assert.rejects(fixture.run(words, options), {
+        name: 'UsageError',
+        message: `${where}: too much`,
+      });
+    }
+  });
 
   for (const [name, format] of [
     ['p.folded', 'collapsed'],

@@ -3,6 +3,7 @@
  * crash, or whatever comes from outside first (a signal, the timeout, Ctrl-], an output that nobody reads any more).
  */
 import type { Writable } from 'node:stream';
+import { MemoryError } from '../machine/memory.ts';
 import {
   ABIS,
   type AbiName,
@@ -105,8 +106,7 @@ export async function run(
   const { stderr, createHost } = surroundings;
   if (guest.isDefault) stderr.write('ringone: no kernel is named: this is the built-in guest\n');
   const onLine = (line: string) => stderr.write(`trace: ${line}\n`);
-  const host = await createHost({
-    memoryMib: guest.config.maxMemoryMib,
+  const host = await hostFor(guest, createHost, {
     clock,
     engine,
     ...(kinds.length > 0 && { trace: { kinds, onLine } }),
@@ -136,6 +136,20 @@ export async function run(
     }
   }
   return unwritten && status === ExitStatus.ok ? ExitStatus.usage : status;
+}
+
+/** A host with memory for this guest, and no more. Raises UsageError if there cannot be so much. */
+export async function hostFor(
+  { config, memoryWhere }: Guest,
+  createHost: RunSurroundings['createHost'],
+  options: Omit<HostOptions, 'memoryMib'> = {},
+): Promise<RunHost> {
+  try {
+    return await createHost({ memoryMib: config.maxMemoryMib, ...options });
+  } catch (error) {
+    if (error instanceof MemoryError) throw new UsageError(`${memoryWhere}: ${error.message}`);
+    throw error;
+  }
 }
 
 /** What the guest's console holds for a guest that does not read yet. */

@@ -33,6 +33,7 @@ export const PAGE_SHIFT = 12;
 export const PAGE_SIZE = 4096;
 const WASM_PAGE = 65536;
 const MEBIBYTE = 1 << 20;
+const MOST_BYTES = 65535 * WASM_PAGE;
 
 export interface MemoryOptions {
   /** Machine frames of 4 KiB in all: guests' and hypervisor's. */
@@ -43,6 +44,21 @@ export interface MemoryOptions {
 
 export class MemoryError extends Error {
   override readonly name = 'MemoryError';
+  /** How many frames there can be, where that is known. */
+  readonly mostFrames: number | undefined;
+
+  constructor(message: string, mostFrames?: number) {
+    super(message);
+    this.mostFrames = mostFrames;
+  }
+}
+
+/** Bytes of tables for each frame: two words of eight. */
+const TABLES_PER_FRAME = 16;
+
+/** Where the frames begin, behind their own tables. */
+function framesBaseFor(tables: number, frames: number): number {
+  return Math.ceil((tables + frames * TABLES_PER_FRAME) / MEBIBYTE) * MEBIBYTE;
 }
 
 export class MachineMemory {
@@ -74,12 +90,12 @@ export class MachineMemory {
     this.codeLines = this.heat + (this.heat >>> HEAT_SHIFT);
     this.codePages = this.codeLines + this.frames * 8;
     this.tablesEnd = this.codePages + this.frames * 8;
-    this.framesBase = Math.ceil(this.tablesEnd / MEBIBYTE) * MEBIBYTE;
+    this.framesBase = framesBaseFor(this.codeLines, this.frames);
     const bytes = this.framesBase + this.frames * PAGE_SIZE;
-    if (bytes > 65535 * WASM_PAGE) {
-      throw new MemoryError(
-        `${Math.ceil(bytes / MEBIBYTE)} MiB of memory wanted, but a host can have at most 4095 MiB in all`,
-      );
+    if (bytes > MOST_BYTES) {
+      let most = Math.floor((MOST_BYTES - this.codeLines) / (PAGE_SIZE + TABLES_PER_FRAME));
+      while (framesBaseFor(this.codeLines, most) + most * PAGE_SIZE > MOST_BYTES) most--;
+      throw new MemoryError(`${this.frames} frames of memory wanted, but there can be at most ${most}`, most);
     }
     const pages = Math.ceil(bytes / WASM_PAGE);
     try {

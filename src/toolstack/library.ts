@@ -5,7 +5,7 @@
 import { type Clock, HostClock, VirtualClock } from '../hypervisor/clock.ts';
 import type { DomainExit as HypervisorExit } from '../hypervisor/domain.ts';
 import { Host as Hypervisor } from '../hypervisor/host.ts';
-import { MachineMemory } from '../machine/memory.ts';
+import { MachineMemory, MemoryError } from '../machine/memory.ts';
 import { hashFrames } from '../machine/memory-hash.ts';
 import { Engine, type EngineCounts } from '../machine/x86/engine.ts';
 import type { Inspector } from '../machine/x86/inspection.ts';
@@ -72,10 +72,7 @@ export class Host {
 
   /** Makes a machine. Raises MemoryError if there is not so much memory, ImageError for a file of symbols that has none. */
   static async create(options: HostOptions): Promise<Host> {
-    const frames = options.memoryMib * FRAMES_PER_MIB;
-    const memory = new MachineMemory({
-      frames: frames + Math.ceil(frames / FRAMES_PER_M2P_FRAME) + OVERHEAD_FRAMES,
-    });
+    const memory = memoryFor(options.memoryMib);
     const virtual = options.clock === 'virtual';
     const clock: Clock = virtual ? new VirtualClock() : new HostClock(eventLoop.monotonicNs);
     const { engine: kind = 'auto', inspects = false } = options;
@@ -173,6 +170,24 @@ export class Host {
       exits: stats.exits.toRecord(),
       engine: engineStatistics(stats.instructions, this.engine.counts()),
     };
+  }
+}
+
+/** A machine with so much memory for guests. Raises MemoryError. */
+function memoryFor(memoryMib: number): MachineMemory {
+  const frames = memoryMib * FRAMES_PER_MIB;
+  try {
+    return new MachineMemory({
+      frames: frames + Math.ceil(frames / FRAMES_PER_M2P_FRAME) + OVERHEAD_FRAMES,
+    });
+  } catch (error) {
+    if (!(error instanceof MemoryError) || error.mostFrames === undefined) throw error;
+    const framesPerMib = FRAMES_PER_MIB + FRAMES_PER_MIB / FRAMES_PER_M2P_FRAME;
+    const mostMib = Math.floor((error.mostFrames - OVERHEAD_FRAMES) / framesPerMib);
+    throw new MemoryError(
+      `${memoryMib} MiB of memory wanted, but a host can have at most ${mostMib} MiB`,
+      error.mostFrames,
+    );
   }
 }
 
