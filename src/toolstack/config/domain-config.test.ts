@@ -50,6 +50,21 @@ describe('a domain configuration', () => {
     });
   });
 
+  it('takes a number for a string and a string for a number, as xl does', () => {
+    const config = read(
+      'name = 5; extra=1; memory="0x40"; maxmem = 0x80; vcpus = "01"; on_crash = \'destroy\'',
+    );
+    assert.deepEqual(
+      [config.name, config.commandLine, config.memoryMib, config.maxMemoryMib, config.vcpus],
+      ['5', '1', 64, 128, 1],
+    );
+    assert.equal(read('kernel = 0x10').kernel, '0x10');
+    assert.equal(read('memory = 0100').memoryMib, 64);
+    assert.equal(read('memory = " +64"').memoryMib, 64);
+    assert.equal(read('extra = "a="\nextra += 0x1').commandLine, 'a=0x1');
+    assert.equal(read('', 'memory=0x40').memoryMib, 64);
+  });
+
   it('makes the command line of root and extra, unless cmdline says all of it', () => {
     assert.equal(read('root="/dev/xvda1 ro"\nextra="quiet"').commandLine, 'root=/dev/xvda1 ro quiet');
     assert.equal(read('extra="quiet"').commandLine, 'quiet');
@@ -74,7 +89,19 @@ describe('a domain configuration', () => {
     ['type = "hvm"', 'g.cfg:1: type: "hvm" is not supported; expected "pv"'],
     ['type = 1', 'g.cfg:1: type: expected "pv", "pvh" or "hvm", found 1'],
     ['builder = "hvm"', 'g.cfg:1: builder: "hvm" is not supported; expected "generic"'],
-    ['kernel = 5', 'g.cfg:1: kernel: expected a quoted string, found 5'],
+    ['kernel = [5]', 'g.cfg:1: kernel: expected a string or a number, found ["5"]'],
+    ['memory = [5]', 'g.cfg:1: memory: expected a positive whole number, found ["5"]'],
+    ['memory = "0x"', 'g.cfg:1: memory: expected a positive whole number, found 0x'],
+    ['memory = 08', 'g.cfg:1: memory: expected a positive whole number, found 08'],
+    ['memory = "-5"', 'g.cfg:1: memory: expected a positive whole number, found "-5"'],
+    ['memory = "64 "', 'g.cfg:1: memory: expected a positive whole number, found "64 "'],
+    ['memory = ""', 'g.cfg:1: memory: expected a positive whole number, found ""'],
+    [
+      'memory = 99999999999999999999',
+      'g.cfg:1: memory: expected a positive whole number, found 99999999999999999999',
+    ],
+    ['memory = 5\nmemory += 12', 'g.cfg:2: memory: expected = and a positive whole number, found +='],
+    ['memory += 12', 'g.cfg:1: memory: expected = and a positive whole number, found +='],
     ['uuid = "7"', 'g.cfg:1: uuid: expected 8-4-4-4-12 hexadecimal digits, found "7"'],
     ['name = "a/b"', 'g.cfg:1: name: expected letters, digits and any of _.:+- in it, found "a/b"'],
     [

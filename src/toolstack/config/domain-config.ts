@@ -56,14 +56,16 @@ class Reader {
   }
 
   text(key: string): string | undefined {
-    return this.read(key, 'a quoted string', (value) => (typeof value === 'string' ? value : undefined));
+    return this.read(key, 'a string or a number', (value) => (typeof value === 'string' ? value : undefined));
   }
 
-  /** xl takes a number in quotes as well. */
   positive(key: string): number | undefined {
-    return this.read(key, 'a positive whole number', (value) => {
-      const number = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
-      return typeof number === 'number' && Number.isSafeInteger(number) && number > 0 ? number : undefined;
+    const expected = 'a positive whole number';
+    // What has grown by its text is no number, though it may look like one.
+    if (this.settings.get(key)?.appended) throw this.error(key, `expected = and ${expected}, found +=`);
+    return this.read(key, expected, (value) => {
+      const number = typeof value === 'string' ? wholeNumber(value) : undefined;
+      return number !== undefined && Number.isSafeInteger(number) && number > 0 ? number : undefined;
     });
   }
 
@@ -81,10 +83,24 @@ class Reader {
     if (setting === undefined) return undefined;
     const value = check(setting.value);
     if (value === undefined) {
-      throw settingError(setting, `expected ${expected}, found ${quotedValue(setting.value)}`);
+      throw settingError(setting, `expected ${expected}, found ${shown(setting.value)}`);
     }
     return value;
   }
+}
+
+/** As C's strtol reads it in base 0: decimal, or octal behind a 0, or hexadecimal behind 0x. */
+function wholeNumber(text: string): number | undefined {
+  const [, octal, other] = /^\s*\+?(?:0([0-7]+)|(0[xX][0-9a-fA-F]+|0|[1-9][0-9]*))$/.exec(text) ?? [];
+  if (octal !== undefined) return Number.parseInt(octal, 8);
+  return other === undefined ? undefined : Number(other);
+}
+
+/** A value as it was written, or nearly so: a number has no quotes. */
+function shown(value: XlValue): string {
+  return typeof value === 'string' && /^[0-9][0-9a-fA-FxX]*$/.test(value)
+    ? oneLine(value)
+    : quotedValue(value);
 }
 
 /** The names that `readDomainConfig` understands. */

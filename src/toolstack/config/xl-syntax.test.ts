@@ -18,29 +18,48 @@ describe("the syntax of xl's files", () => {
       nested = [[1, 2], []]`;
     assert.deepEqual(parse(text), {
       name: 'guest',
-      memory: 512,
-      vcpus: 2,
+      memory: '512',
+      vcpus: '0x2',
       extra: 'console=hvc0 "quoted"',
       disk: ['a', 'b'],
-      nested: [[1, 2], []],
+      nested: [['1', '2'], []],
     });
   });
 
   it('lets a list, or a line that ends in a backslash, go on in the next line', () => {
-    assert.deepEqual(parse('a = [\n  1, # one\n\n  2\n]\nb = \\\n 3'), { a: [1, 2], b: 3 });
+    assert.deepEqual(parse('a = [\n  1, # one\n\n  2\n]\nb = \\\n 3'), { a: ['1', '2'], b: '3' });
   });
 
   it('keeps the last of several values, and += appends', () => {
-    assert.deepEqual(parse('a=1\na=2\ns="x"\ns+="y"\nl=[1]\nl+=[2]\nnew+="z"'), {
-      a: 2,
-      s: 'xy',
-      l: [1, 2],
+    assert.deepEqual(parse('a=1\na=2\ns="x"\ns+="y"\ns+=0x1\nl=[1]\nl+=[2]\nnew+="z"'), {
+      a: '2',
+      s: 'xy0x1',
+      l: ['1', '2'],
       new: 'z',
     });
   });
 
-  it('knows escapes, and takes carriage returns for space', () => {
-    assert.deepEqual(parse('a = "1\\n2\\t\\\\\\"#"\r\nb = 1\r\n'), { a: '1\n2\t\\"#', b: 1 });
+  it('knows escapes in both quotes, and takes carriage returns for space', () => {
+    assert.deepEqual(parse('a = "1\\n2\\t\\\\\\"#"\r\nb = 1\r\n'), { a: '1\n2\t\\"#', b: '1' });
+    assert.equal(parse(String.raw`a = "\a\b\f\n\r\t\v\\\"\'"`).a, '\x07\b\f\n\r\t\v\\"\'');
+    assert.equal(parse(String.raw`a = '\a\b\f\n\r\t\v\\\"\''`).a, '\x07\b\f\n\r\t\v\\"\'');
+    assert.equal(parse(String.raw`a = "\x41\x62\x4A-\101\60\0601"`).a, 'AbJ-A001');
+    assert.equal(parse(String.raw`a = '\x41\\x41'`).a, 'A\\x41');
+  });
+
+  it('takes escapes by number for the bytes of UTF-8', () => {
+    assert.equal(parse(String.raw`a = "\xc3\xa4 \303\244 ö\xe2\x82\254"`).a, 'ä ä ö€');
+    for (const text of [
+      String.raw`a = "\xff"`,
+      String.raw`a = "\xc3 \xa4"`,
+      String.raw`a = "\xed\xa0\x80"`,
+    ]) {
+      assert.throws(() => parse(text), { message: 'f:1: a string whose escapes are not UTF-8' });
+    }
+  });
+
+  it('takes what begins with a digit for a word of digits, as xl does', () => {
+    assert.deepEqual(parse('a = 12ab\nb = 0X1F\nc = 007'), { a: '12ab', b: '0X1F', c: '007' });
   });
 
   it('remembers the line of each key', () => {
@@ -56,9 +75,23 @@ describe("the syntax of xl's files", () => {
     ['a = [1 2]', 'f:1: expected , or ] in a list, found 2'],
     ['a = [1,\n', 'f:2: expected a number, a quoted string or a list, found the end of the file'],
     ['1 = a', 'f:1: expected a key, found 1'],
-    ['a = 12ab', 'f:1: unexpected "12ab"'],
+    ['a = 12xyz', 'f:1: unexpected "12xyz"'],
+    ['a = -1', 'f:1: unexpected "-1"'],
     ['a = {', 'f:1: unexpected "{"'],
-    ['a = 1\na += "x"', 'f:2: a: += joins two strings or two lists'],
+    ['a = 1\na += ["x"]', 'f:2: a: += joins two strings or two lists'],
+    [
+      '\na = "C:\\q"',
+      'f:2: there is no escape \\q in a string; expected one of \\\\ \\" \\\' \\a \\b \\f \\n \\r \\t \\v, \\xHH or \\OOO',
+    ],
+    ["a = '\\x4'", 'f:1: an escape \\x without two hexadecimal digits'],
+    ["a = '\\x'", 'f:1: an escape \\x without two hexadecimal digits'],
+    ['a = "\\400"', 'f:1: an escape \\400 that is no byte'],
+    ['a = "\\0"', 'f:1: an escape \\0 that would end the string'],
+    ['a = "\\x00"', 'f:1: an escape \\x00 that would end the string'],
+    [
+      'a = "\\\u0001"',
+      'f:1: there is no escape \\\\u0001 in a string; expected one of \\\\ \\" \\\' \\a \\b \\f \\n \\r \\t \\v, \\xHH or \\OOO',
+    ],
   ]) {
     it(`names the place of the mistake in ${JSON.stringify(text)}`, () => {
       assert.throws(() => parse(text), { name: 'ConfigError', message });
@@ -79,7 +112,7 @@ describe('a domain file of any size and depth', () => {
       value: deep,
       where: `disk=${'['.repeat(115)}…`,
     });
-    assert.deepEqual(parse('a = [[[[1]]]]').a, [[[[1]]]]);
+    assert.deepEqual(parse('a = [[[[1]]]]').a, [[[['1']]]]);
   });
 
   it('is refused where it is larger than any domain needs', () => {
@@ -93,6 +126,8 @@ describe('a domain file of any size and depth', () => {
   for (const [what, start, part, end] of [
     ['one string', 'a = "', 'x', '"'],
     ['one string of escapes', "a = '", "\\'", "'"],
+    ['one string of bytes', "a = '", '\\x41', "'"],
+    ['one string with an escape', "a = '\\x41", 'ä', "'"],
     ['one string that is not closed', 'a = "', '\\"', ''],
     ['spaces', 'a = 1', ' ', ''],
     ['empty lines and comments', '', '#\n', ''],
@@ -136,12 +171,14 @@ describe('a message about a configuration', () => {
 
 describe('key=value on the command line', () => {
   it('is read as in a file, and a value without quotes is a string', () => {
-    assert.deepEqual(parseXlOverride('memory=256').value, 256);
+    assert.deepEqual(parseXlOverride('memory=256').value, '256');
     assert.deepEqual(parseXlOverride('name="x"').value, 'x');
     assert.deepEqual(parseXlOverride('disk=[]').value, []);
     assert.deepEqual(parseXlOverride('extra=console=hvc0 quiet').value, 'console=hvc0 quiet');
     assert.deepEqual(parseXlOverride('kernel=/boot/vmlinuz-6.1').value, '/boot/vmlinuz-6.1');
     assert.deepEqual(parseXlOverride('root=').value, '');
+    assert.deepEqual(parseXlOverride('name="\\x41"').value, 'A');
+    assert.throws(() => parseXlOverride('name="\\q"'), { message: /^name="\\q": there is no escape \\q / });
   });
 
   it('is refused without a key', () => {

@@ -1,9 +1,10 @@
 /**
- * The syntax of xl's domain files (Xen 4.17, docs/man/xl.cfg.5.pod.in, "SYNTAX"): assignments that look like Python's.
+ * The syntax of xl's domain files (Xen 4.17, docs/man/xl.cfg.5.pod.in, "SYNTAX"; tools/libs/util/libxlu_cfg_l.l):
+ * assignments that look like Python's.
  *
  *     # a comment
- *     name   = "guest"            a string, in either kind of quotes, with \n, \t, \\, \" and the like
- *     memory = 512                a number, decimal or 0x hexadecimal
+ *     name   = "guest"            a string, in either kind of quotes, with \n, \t, \\, \", \x41, \101 and the like
+ *     memory = 512                a number: a string like any other, until somebody wants a number of it
  *     extra += " quiet"           appends to a string or a list of before
  *     vif    = [ 'bridge=br0',    a list; may go over several lines, and may end in a comma
  *                'bridge=br1', ]
@@ -14,13 +15,16 @@
 import { oneLine, quoted } from '../quoted.ts';
 import { ConfigError } from './error.ts';
 
-export type XlValue = string | number | readonly XlValue[];
+/** A number is the text that was written: xl has one kind of single value. */
+export type XlValue = string | readonly XlValue[];
 
 /** One key with its final value, and the place that gave it: `file:line`, or the word on the command line. */
 export interface XlSetting {
   readonly key: string;
   readonly value: XlValue;
   readonly where: string;
+  /** Given by +=, in which xl takes no numbers. */
+  readonly appended?: boolean;
 }
 
 export type XlSettings = ReadonlyMap<string, XlSetting>;
@@ -38,7 +42,7 @@ interface Token {
  */
 const SPACE = /[ \t\r]+|\\\r?\n|#[^\n]*/y;
 const WORD =
-  /(?<end>[\n;])|(?<name>[A-Za-z_][A-Za-z0-9_]*)|(?<number>-?(?:0[xX][0-9a-fA-F]+|[0-9]+)(?![A-Za-z0-9_]))|(?<mark>\+=|[=[\],])/y;
+  /(?<end>[\n;])|(?<name>[A-Za-z_][A-Za-z0-9_]*)|(?<number>[0-9][0-9a-fA-FxX]*(?![A-Za-z0-9_]))|(?<mark>\+=|[=[\],])/y;
 /** Where the inside of a string may end. */
 const STRING_STOP = /["'\\\n]/g;
 
@@ -47,7 +51,12 @@ const LARGEST_FILE = 1 << 20;
 /** No key wants more than three. */
 const DEEPEST_LIST = 16;
 
-const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', 0: '\0' };
+const ESCAPES: Readonly<Record<string, string>> = {
+  ...{ '\\\\': '\\', '\\"': '"', "\\'": "'" },
+  ...{ '\\a': '\x07', '\\b': '\b', '\\f': '\f', '\\n': '\n', '\\r': '\r', '\\t': '\t', '\\v': '\v' },
+};
+/** The pieces of a string's inside; the last is an escape that is none. */
+const PIECES = /[^\\]+|\\x[0-9a-fA-F]{2}|\\[0-7]{1,3}|\\[\ud800-\udbff][\udc00-\udfff]|\\./gs;
 
 /** Reads a domain file. `file` is what errors call it. Raises ConfigError. */
 export function parseXlFile(text: string, file: string): XlSettings {
@@ -58,7 +67,8 @@ export function parseXlFile(text: string, file: string): XlSettings {
     );
   }
   const settings = new Map<string, XlSetting>();
-  new Parser(tokenize(text, file), file).readAll(settings);
+  const place = (line: number) => `${file}:${line}`;
+  new Parser(tokenize(text, place), place).readAll(settings);
   return settings;
 }
 
@@ -70,19 +80,27 @@ export function parseXlOverride(text: string): XlSetting {
   const [, key, raw] = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(text) ?? [];
   const where = oneLine(text);
   if (key === undefined) throw new ConfigError(where, 'expected key=value');
-  return { key, value: literalOr(raw), where };
+  return { key, value: literalOr(raw, where), where };
 }
 
-function literalOr(text: string): XlValue {
+function literalOr(text: string, where: string): XlValue {
   try {
-    return new Parser(tokenize(text, ''), '').readOnlyValue();
+    const place = () => where;
+    return new Parser(tokenize(text, place), place).readOnlyValue();
   } catch (error) {
-    if (error instanceof ConfigError) return text;
+    // Whoever wrote quotes for us meant a string, and shall hear what is wrong with it.
+    const meant = error instanceof EscapeError && /^["']/.test(text);
+    if (error instanceof ConfigError && !meant) return text;
     throw error;
   }
 }
 
-function tokenize(text: string, file: string): Token[] {
+/** What errors call a line. */
+type Place = (line: number) => string;
+
+class EscapeError extends ConfigError {}
+
+function tokenize(text: string, place: Place): Token[] {
   const tokens: Token[] = [];
   let line = 1;
   for (let at = 0; at < text.length; ) {
@@ -92,8 +110,8 @@ function tokenize(text: string, file: string): Token[] {
       if (space.endsWith('\n')) line++;
       continue;
     }
-    const token = readString(text, at, line) ?? readWord(text, at, line);
-    if (token === undefined) throw new ConfigError(`${file}:${line}`, unexpected(text.slice(at)));
+    const token = readString(text, at, line, place) ?? readWord(text, at, line);
+    if (token === undefined) throw new ConfigError(place(line), unexpected(text.slice(at)));
     tokens.push(token);
     at = token.behind;
     if (text[at - 1] === '\n') line++;
@@ -122,7 +140,7 @@ function readWord(text: string, at: number, line: number): Found | undefined {
 }
 
 /** Undefined if there is no string, or none that ends in its line. */
-function readString(text: string, start: number, line: number): Found | undefined {
+function readString(text: string, start: number, line: number, place: Place): Found | undefined {
   const quote = text[start];
   if (quote !== '"' && quote !== "'") return undefined;
   for (let at = start + 1; ; ) {
@@ -130,7 +148,10 @@ function readString(text: string, start: number, line: number): Found | undefine
     const stop = STRING_STOP.exec(text);
     if (stop === null || stop[0] === '\n') return undefined;
     at = stop.index + 1;
-    if (stop[0] === quote) return { kind: 'string', text: unquote(text.slice(start, at)), line, behind: at };
+    if (stop[0] === quote) {
+      const inside = text.slice(start + 1, stop.index);
+      return { kind: 'string', text: unescaped(inside, place(line)), line, behind: at };
+    }
     // What is behind a backslash ends nothing, but a line.
     if (stop[0] === '\\' && text[at] !== '\n') at++;
   }
@@ -146,19 +167,66 @@ function unexpected(rest: string): string {
   return `unexpected ${quoted(/^\S*/.exec(rest)![0].slice(0, 20) || rest[0]!)}`;
 }
 
-function unquote(literal: string): string {
-  return literal.slice(1, -1).replace(/\\(.)/g, (_, escaped: string) => ESCAPES[escaped] ?? escaped);
+/**
+ * The inside of a string with its escapes replaced; those by number are bytes of UTF-8. (libxlu_cfg.c:
+ * xlu__cfgl_dequote. That one, in fact, refuses every \x and drops what is octal, which nobody can have wanted; here they
+ * are what it calls them in its errors.)
+ */
+function unescaped(inside: string, where: string): string {
+  if (!inside.includes('\\')) return inside;
+  const parts: string[] = [];
+  let bytes: number[] = [];
+  const flush = () => {
+    if (bytes.length > 0) parts.push(utf8(bytes, where));
+    bytes = [];
+  };
+  for (const [piece] of inside.matchAll(PIECES)) {
+    if (/^\\(x.|[0-7])/.test(piece)) {
+      bytes.push(byteOf(piece, where));
+    } else {
+      flush();
+      parts.push(piece.startsWith('\\') ? escaped(piece, where) : piece);
+    }
+  }
+  flush();
+  return parts.join('');
+}
+
+function escaped(piece: string, where: string): string {
+  if (piece === '\\x') throw new EscapeError(where, 'an escape \\x without two hexadecimal digits');
+  const char = ESCAPES[piece];
+  if (char !== undefined) return char;
+  const known = Object.keys(ESCAPES).join(' ');
+  throw new EscapeError(
+    where,
+    `there is no escape ${oneLine(piece)} in a string; expected one of ${known}, \\xHH or \\OOO`,
+  );
+}
+
+function byteOf(piece: string, where: string): number {
+  const byte = piece[1] === 'x' ? Number.parseInt(piece.slice(2), 16) : Number.parseInt(piece.slice(1), 8);
+  if (byte > 0xff) throw new EscapeError(where, `an escape ${piece} that is no byte`);
+  if (byte === 0) throw new EscapeError(where, `an escape ${piece} that would end the string`);
+  return byte;
+}
+
+function utf8(bytes: readonly number[], where: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes));
+  } catch {
+    throw new EscapeError(where, 'a string whose escapes are not UTF-8');
+  }
 }
 
 class Parser {
   private readonly tokens: readonly Token[];
-  private readonly file: string;
+  private readonly place: Place;
   private next = 0;
   private depth = 0;
 
-  constructor(tokens: readonly Token[], file: string) {
+  constructor(tokens: readonly Token[], place: Place) {
     this.tokens = tokens;
-    this.file = file;
+    this.place = place;
   }
 
   readAll(settings: Map<string, XlSetting>): void {
@@ -184,21 +252,18 @@ class Parser {
     this.next++;
     let value = this.readValue();
     if (this.peek().kind !== 'end') throw this.error(`the end of the line after ${oneLine(name.text)}`);
-    const where = `${this.file}:${name.line}`;
+    const where = this.place(name.line);
     const before = settings.get(name.text);
-    if (operator.text === '+=' && before !== undefined) value = append(before.value, value, where, name.text);
-    settings.set(name.text, { key: name.text, value, where });
+    const appended = operator.text === '+=';
+    if (appended && before !== undefined) value = append(before.value, value, where, name.text);
+    settings.set(name.text, { key: name.text, value, where, ...(appended && { appended }) });
   }
 
   private readValue(): XlValue {
     const token = this.peek();
-    if (token.kind === 'string') {
+    if (token.kind === 'string' || token.kind === 'number') {
       this.next++;
       return token.text;
-    }
-    if (token.kind === 'number') {
-      this.next++;
-      return token.text.startsWith('-') ? -Number(token.text.slice(1)) : Number(token.text);
     }
     if (token.kind === 'mark' && token.text === '[') return this.readList();
     throw this.error('a number, a quoted string or a list');
@@ -207,7 +272,7 @@ class Parser {
   private readList(): XlValue[] {
     if (++this.depth > DEEPEST_LIST) {
       throw new ConfigError(
-        `${this.file}:${this.peek().line}`,
+        this.place(this.peek().line),
         `expected lists at most ${DEEPEST_LIST} deep, found a deeper one`,
       );
     }
@@ -246,7 +311,7 @@ class Parser {
   private error(expected: string): ConfigError {
     const { kind, text, line } = this.peek();
     const found = kind === 'string' ? quoted(text) : oneLine(text);
-    return new ConfigError(`${this.file}:${line}`, `expected ${expected}, found ${found}`);
+    return new ConfigError(this.place(line), `expected ${expected}, found ${found}`);
   }
 }
 
