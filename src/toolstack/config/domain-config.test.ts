@@ -71,6 +71,53 @@ describe('a domain configuration', () => {
     assert.equal(read('root="/dev/xvda1"\nextra="quiet"\ncmdline="x"').commandLine, 'x');
   });
 
+  it('knows every key of xl.cfg(5), and says of those that change a PV guest that they are not supported yet', () => {
+    const keys = `
+      disk vif vif2 vfb vkb vtpm vsnd vdispl virtio p9 pvcalls channel pci usbctrl usbdev dtdev rdm ioports iomem irqs
+      pci_permissive pci_msitranslate pci_seize pci_power_mgmt gfx_passthru passthrough driver_domain device_tree
+      pool maxvcpus cpus cpus_soft cpu_weight cap period slice latency extratime vnuma cpuid vpmu nestedhvm
+      max_grant_frames max_maptrack_frames max_grant_version max_event_channels xenstore_feature_mask xenstore_quota
+      on_soft_reset firmware bootloader bootloader_args bootloader_restrict bootloader_user
+      pvh pvshim pvshim_path pvshim_cmdline pvshim_extra seclabel init_seclabel nomigrate vmtrace_buf_kb
+      localtime rtc_timeoffset tsc_mode timer_mode msr_relaxed xend_suspend_evtchn_compat
+      vnc vnclisten vncdisplay vncunused vncpasswd vncviewer sdl opengl display xauthority keymap
+      spice spicehost spiceport spicetls_port spicedisable_ticketing spicepasswd spiceagent_mouse spicevdagent
+      spice_clipboard_sharing spiceusbredirection spice_image_compression spice_streaming_video
+      serial soundhw usb usbversion usbdevice vkb_device vendor_device
+      device_model device_model_version device_model_override device_model_user dm_restrict
+      device_model_args device_model_args_pv device_model_args_hvm
+      device_model_stubdomain_override device_model_stubdomain_seclabel
+      stubdomain_kernel stubdomain_cmdline stubdomain_ramdisk stubdomain_memory
+      gic_version vuart sve llc_colors nr_spis trap_unmapped_accesses arm_sci tee`;
+    for (const key of keys.trim().split(/\s+/)) {
+      assert.throws(() => read(`${key} = "1"`), { message: `g.cfg:1: ${key}: not supported yet` });
+    }
+  });
+
+  it('reads past what xl reads past for a PV guest: the firmware, paging and platform of others', () => {
+    const keys = `
+      hap oos shadow_memory pae acpi acpi_s3 acpi_s4 acpi_laptop_slate apic nx hpet vpt_align altp2m altp2mhvm
+      altp2m_count boot hdtype bios bios_path_override firmware_override acpi_firmware smbios_firmware smbios
+      ms_vm_genid mmio_hole rdm_mem_boundary mca_caps viridian hvm_pirq xen_platform_pci xen_platform_pci_bar_uc
+      videoram stdvga vga nographic`;
+    for (const key of keys.trim().split(/\s+/)) assert.deepEqual(read(`${key} = 1`), read(''));
+  });
+
+  it('takes a device or a switch that is turned off', () => {
+    assert.deepEqual(
+      read('disk = []; vnc = 0; sdl = "0"; localtime = 0x0; nomigrate = 0; cap = 0; usb = 0'),
+      read(''),
+    );
+    assert.throws(() => read('vcpus = 0'));
+    assert.throws(() => read('tsc_mode = 0; cpus = 0'), { message: 'g.cfg:1: cpus: not supported yet' });
+  });
+
+  it('names the kind of guest before what only that kind has', () => {
+    assert.throws(() => read('vnc = 1\nbuilder = "hvm"'), {
+      message: 'g.cfg:2: builder: "hvm" is not supported; expected "generic"',
+    });
+  });
+
   it('is overridden by what comes later', () => {
     const config = read('memory = 64\nname = "a"', 'memory=128', 'extra=console=hvc0');
     assert.equal(config.memoryMib, 128);

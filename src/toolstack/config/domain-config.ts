@@ -2,7 +2,8 @@
  * What a domain shall be: xl's keys (Xen 4.17, docs/man/xl.cfg.5.pod.in), checked and given their defaults.
  *
  * Each key that we take stands in one table with its check. A key of xl's that is not supported yet, or a value of one,
- * is an error that names it: a guest that silently lacks its disk helps nobody.
+ * is an error that names it: a guest that silently lacks its disk helps nobody. Read past is only what makes no
+ * difference to a PV guest under xl either. xl reads past whatever it does not know; here that is an error too.
  */
 import { oneLine, quoted, quotedValue } from '../quoted.ts';
 import { ConfigError } from './error.ts';
@@ -36,17 +37,46 @@ export const DEFAULT_NAME = 'guest';
 export const DEFAULT_MEMORY_MIB = 512;
 
 /** Keys of xl's that are known, and that a later version may take. */
-const NOT_YET = [
-  'disk vif vfb pci usbctrl usbdev channel vtpm p9 pvcalls vkb vsnd virtio',
+const NOT_YET = words(
+  'disk vif vif2 vfb pci usbctrl usbdev channel vtpm p9 pvcalls vkb vsnd vdispl virtio dtdev',
   'device_tree bootloader bootloader_args driver_domain device_model_override device_model_version',
-  'maxvcpus cpus cpus_soft vcpu_affinity vnuma cpu_weight cap period budget extratime pool cpuid',
+  'bootloader_restrict bootloader_user firmware device_model device_model_user dm_restrict',
+  'device_model_args device_model_args_pv device_model_args_hvm',
+  'device_model_stubdomain_override device_model_stubdomain_seclabel',
+  'stubdomain_kernel stubdomain_cmdline stubdomain_ramdisk stubdomain_memory',
+  'maxvcpus cpus cpus_soft vnuma cpu_weight cap period slice latency extratime pool cpuid vpmu nestedhvm',
   'e820_host iomem ioports irqs rdm max_grant_frames max_maptrack_frames max_grant_version',
-  'event_channels on_soft_reset seclabel init_seclabel claim_mode passthrough xend_suspend_evtchn_compat',
-  'vmtrace_buf_kb nomigrate localtime rtc_timeoffset tsc_mode vuart suppress_vmdesc',
+  'pci_permissive pci_msitranslate pci_seize pci_power_mgmt gfx_passthru passthrough',
+  'max_event_channels xenstore_feature_mask xenstore_quota on_soft_reset seclabel init_seclabel',
+  'vmtrace_buf_kb nomigrate localtime rtc_timeoffset tsc_mode timer_mode msr_relaxed xend_suspend_evtchn_compat',
   'pvh pvshim pvshim_path pvshim_cmdline pvshim_extra',
-]
-  .join(' ')
-  .split(' ');
+  'vnc vnclisten vncdisplay vncunused vncpasswd vncviewer sdl opengl display xauthority keymap',
+  'spice spicehost spiceport spicetls_port spicedisable_ticketing spicepasswd spiceagent_mouse spicevdagent',
+  'spice_clipboard_sharing spiceusbredirection spice_image_compression spice_streaming_video',
+  'serial soundhw usb usbversion usbdevice vkb_device vendor_device',
+  'gic_version vuart sve llc_colors nr_spis trap_unmapped_accesses arm_sci tee',
+);
+
+/** Of these, the ones that ask for nothing by 0: switches that are off, and amounts of something extra. */
+const OFF_BY_ZERO = words(
+  'driver_domain bootloader_restrict dm_restrict device_model_stubdomain_override cap extratime vpmu nestedhvm',
+  'pci_permissive pci_msitranslate pci_seize pci_power_mgmt gfx_passthru xend_suspend_evtchn_compat vmtrace_buf_kb',
+  'nomigrate localtime rtc_timeoffset tsc_mode msr_relaxed pvh pvshim trap_unmapped_accesses nr_spis',
+  'vnc vncunused vncviewer sdl opengl spice spicedisable_ticketing spiceagent_mouse spicevdagent',
+  'spice_clipboard_sharing spiceusbredirection usb vkb_device',
+);
+
+/** Keys for the firmware, paging and platform that xl builds for HVM and PVH guests. A PV guest has none of these. */
+const FOR_OTHER_GUESTS = words(
+  'hap oos shadow_memory pae acpi acpi_s3 acpi_s4 acpi_laptop_slate apic nx hpet vpt_align',
+  'altp2m altp2mhvm altp2m_count boot hdtype bios bios_path_override firmware_override',
+  'acpi_firmware smbios_firmware smbios ms_vm_genid mmio_hole rdm_mem_boundary mca_caps viridian hvm_pirq',
+  'xen_platform_pci xen_platform_pci_bar_uc videoram stdvga vga nographic',
+);
+
+function words(...lines: readonly string[]): ReadonlySet<string> {
+  return new Set(lines.join(' ').split(' '));
+}
 
 class Reader {
   private readonly settings: XlSettings;
@@ -129,9 +159,10 @@ const KEYS = new Set([
  */
 export function readDomainConfig(...layers: readonly XlSettings[]): DomainConfig {
   const settings = new Map<string, XlSetting>(layers.flatMap((layer) => [...layer]));
-  for (const setting of settings.values()) checkKey(setting);
   const reader = new Reader(settings);
+  // First, for what another kind of guest has needs no complaints of its own.
   checkKind(reader);
+  for (const setting of settings.values()) checkKey(setting);
 
   const memoryMib = reader.positive('memory') ?? DEFAULT_MEMORY_MIB;
   const maxMemoryMib = reader.positive('maxmem') ?? memoryMib;
@@ -162,10 +193,12 @@ export function readDomainConfig(...layers: readonly XlSettings[]): DomainConfig
 
 function checkKey(setting: XlSetting): void {
   const { key, value } = setting;
-  if (KEYS.has(key)) return;
-  if (!NOT_YET.includes(key)) throw settingError(setting, 'there is no such key');
+  if (KEYS.has(key) || FOR_OTHER_GUESTS.has(key)) return;
+  if (!NOT_YET.has(key)) throw settingError(setting, 'there is no such key');
   // An empty list asks for nothing.
-  if (!Array.isArray(value) || value.length > 0) throw settingError(setting, 'not supported yet');
+  if (Array.isArray(value) && value.length === 0) return;
+  if (OFF_BY_ZERO.has(key) && typeof value === 'string' && wholeNumber(value) === 0) return;
+  throw settingError(setting, 'not supported yet');
 }
 
 /** `type`, and the older `builder` that it replaced. */
