@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
-import { CpioError, cpio, readCpio, writeCpio } from './cpio.ts';
+import { bytesOfPath, CpioError, cpio, pathOfBytes, readCpio, writeCpio } from './cpio.ts';
 
 const text = (value: string) => new TextEncoder().encode(value);
 
@@ -60,6 +60,17 @@ test('a path that leads out of the root, or through a file, is refused', () => {
     () => writeCpio([cpio.file('a', text('')), cpio.file('a/b', text(''))]),
     /"a" is not a directory/,
   );
+});
+
+test('a path that is no UTF-8 comes back as the same bytes', () => {
+  for (const bytes of ['a', 'ü/€/💀', '\xff', 'ü/\x80\xfe/€'].map((name, i) =>
+    Buffer.from(name, i < 2 ? 'utf8' : 'latin1'),
+  )) {
+    assert.deepEqual(Buffer.from(bytesOfPath(pathOfBytes(bytes))), bytes);
+    const [entry] = readCpio(writeCpio([cpio.file(pathOfBytes(Buffer.from('\xff', 'latin1')), bytes)]));
+    assert.deepEqual(Buffer.from(bytesOfPath(entry.path)), Buffer.of(0xff));
+  }
+  assert.equal(pathOfBytes(Buffer.from('ü/€/💀')), 'ü/€/💀');
 });
 
 test('an archive that is cut before its trailer is refused', () => {

@@ -22,7 +22,7 @@ export const fileTypes = {
 
 /** A file to pack, or one read. */
 export interface CpioEntry {
-  /** Slash-separated, from the root, without a leading slash. */
+  /** Slash-separated, from the root, without a leading slash. Bytes that are no UTF-8: see `pathOfBytes`. */
   readonly path: string;
   /** The file's type and permissions, as in `st_mode`. */
   readonly mode: number;
@@ -34,13 +34,43 @@ export interface CpioEntry {
 
 /** A list of files that cannot be packed, or bytes that are no archive. The message is one clear line. */
 export class CpioError extends Error {
-  constructor(message: string) {
+  /** The entries that it is about, the one to blame first. */
+  readonly paths: readonly string[];
+
+  constructor(message: string, paths: readonly string[] = []) {
     super(message);
     this.name = 'CpioError';
+    this.paths = paths;
   }
 }
 
+/**
+ * The path that bytes of a file system spell. Linux gives names no encoding: a byte of 0x80 and above in a name that is no UTF-8
+ * becomes a lone surrogate, U+DC80 and above, as Python does it (PEP 383), and `bytesOfPath` makes the same byte of it.
+ */
+export function pathOfBytes(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    const slash = bytes.indexOf(SLASH);
+    if (slash >= 0) {
+      return `${pathOfBytes(bytes.subarray(0, slash))}/${pathOfBytes(bytes.subarray(slash + 1))}`;
+    }
+    return Array.from(bytes, (byte) => String.fromCharCode(byte < 0x80 ? byte : 0xdc00 + byte)).join('');
+  }
+}
+
+export function bytesOfPath(path: string): Uint8Array<ArrayBuffer> {
+  const parts = path.split(/([\udc80-\udcff])/u);
+  return Uint8Array.from(
+    parts.flatMap((part, i) =>
+      i % 2 === 1 ? [part.charCodeAt(0) - 0xdc00] : [...new TextEncoder().encode(part)],
+    ),
+  );
+}
+
 const magic = '070701';
+const SLASH = 0x2f;
 const headerChars = 110;
 const trailerPath = 'TRAILER!!!';
 /** Archives are padded to this, by custom of tapes that Linux's own tools keep up. */
@@ -79,7 +109,7 @@ export const cpio = {
   symlink: (path: string, target: string): CpioEntry => ({
     path,
     mode: fileTypes.symlink | 0o777,
-    data: new TextEncoder().encode(target),
+    data: bytesOfPath(target),
   }),
   characterDevice: (path: string, major: number, minor: number, permissions = 0o600): CpioEntry => ({
     path,
@@ -110,7 +140,9 @@ function checkPath(path: string): string {
     path === trailerPath ||
     path.includes('\0')
   ) {
-    throw new CpioError(`bad path in an archive: ${quoted(path)}, expected names joined by single slashes`);
+    throw new CpioError(`bad path in an archive: ${quoted(path)}, expected names joined by single slashes`, [
+      path,
+    ]);
   }
   return path;
 }
@@ -123,6 +155,7 @@ function addParents(byPath: Map<string, CpioEntry>, path: string): void {
     else if (typeOf(entry) !== fileTypes.directory) {
       throw new CpioError(
         `bad path in an archive: ${quoted(path)}, but ${quoted(parent)} is not a directory`,
+        [parent, path],
       );
     }
   }
@@ -136,8 +169,9 @@ export function typeOf({ mode }: Pick<CpioEntry, 'mode'>): number {
 /** One member's bytes: header with path, and data, each with its padding. */
 function member(entry: CpioEntry, ino: number): Uint8Array[] {
   const data = entry.data ?? new Uint8Array();
-  if (data.length > 0xffffffff) throw new CpioError(`too large for an archive: ${quoted(entry.path)}`);
-  const path = new TextEncoder().encode(`${entry.path}\0`);
+  if (data.length > 0xffffffff)
+    throw new CpioError(`too large for an archive: ${quoted(entry.path)}`, [entry.path]);
+  const path = bytesOfPath(`${entry.path}\0`);
   const fields: Fields = {
     ...noFields,
     ino,
@@ -199,7 +233,7 @@ function readHeader(archive: Uint8Array, at: number): { fields: Fields; path: st
   const pathEnd = at + headerChars + fields.namesize;
   if (fields.namesize === 0 || pathEnd > archive.length)
     throw new CpioError(`truncated archive: no path at ${at}`);
-  const path = new TextDecoder().decode(archive.subarray(at + headerChars, pathEnd - 1));
+  const path = pathOfBytes(archive.subarray(at + headerChars, pathEnd - 1));
   return { fields, path, dataAt: at + roundUp(headerChars + fields.namesize, 4) };
 }
 

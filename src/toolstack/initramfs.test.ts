@@ -49,6 +49,23 @@ test('an init and files of the caller take the place of its own', () => {
   assert.deepEqual(files.get('extra/file')?.data, init);
 });
 
+test('its own files go where links of the caller lead', () => {
+  const links = { bin: 'usr/bin', etc: '/config', mnt: '../elsewhere', root: '/' };
+  const files = byPath(
+    buildBusyboxInitramfs({
+      busybox,
+      files: [
+        ...Object.entries(links).map(([path, target]) => cpio.symlink(path, target)),
+        cpio.file('usr/bin/sh', Uint8Array.of(7)),
+      ],
+    }),
+  );
+  for (const [path, target] of Object.entries(links)) assert.equal(textOf(files.get(path)), target);
+  assert.deepEqual(files.get('usr/bin/busybox')?.data, busybox);
+  assert.deepEqual(files.get('usr/bin/sh')?.data, Uint8Array.of(7));
+  assert.match(textOf(files.get('config/passwd')), /^root:/);
+});
+
 test('the same files make the same bytes', () => {
   assert.deepEqual(buildBusyboxInitramfs({ busybox }), buildBusyboxInitramfs({ busybox }));
 });

@@ -3,6 +3,7 @@
  * shell on the console, and whatever the caller adds.
  */
 
+import { layered } from './archive-links.ts';
 import { type CpioEntry, cpio, writeCpio } from './cpio.ts';
 
 export interface BusyboxInitramfs {
@@ -10,20 +11,24 @@ export interface BusyboxInitramfs {
   readonly busybox: Uint8Array;
   /** What to run as `/init` in place of the interactive one. */
   readonly init?: Uint8Array | undefined;
-  /** More files; one of a path that is here already replaces it. */
+  /** More files; one of a path that is here already replaces it, and links among them are followed (`bin -> usr/bin`). */
   readonly files?: Iterable<CpioEntry>;
 }
 
 /**
- * A cpio archive with busybox, to be given to Linux as its initrd. Raises CpioError for a bad path in
- * `files`.
+ * A cpio archive with busybox, to be given to Linux as its initrd. Raises CpioError for a bad path or link
+ * in `files`.
  */
 export function buildBusyboxInitramfs(options: BusyboxInitramfs): Uint8Array {
-  return writeCpio([...busyboxEntries(options.busybox, options.init), ...(options.files ?? [])]);
+  return writeCpio(busyboxEntries(options));
 }
 
-/** The files of such an archive. */
-export function busyboxEntries(busybox: Uint8Array, init: Uint8Array = interactiveInit): CpioEntry[] {
+/** The files of such an archive; of those with the same path the last one counts. Raises CpioError for a bad link. */
+export function busyboxEntries({ busybox, init, files = [] }: BusyboxInitramfs): CpioEntry[] {
+  return layered(groundEntries(busybox, init), [...files]);
+}
+
+function groundEntries(busybox: Uint8Array, init: Uint8Array = interactiveInit): CpioEntry[] {
   const mountPoints = ['proc', 'sys', 'dev', 'run', 'mnt'].map((path) => cpio.directory(path));
   const linkPlaces = ['bin', 'sbin', 'usr/bin', 'usr/sbin'].map((path) => cpio.directory(path));
   return [
