@@ -50,7 +50,14 @@ export async function bootOnXen(xen: string, kernel: Uint8Array, commandLine = '
     await writeFile(files.xen, gunzipSync(await readFile(xen)));
     await writeFile(files.kernel, kernel);
     const lines = await run([
-      ...['-m', '512', '-kernel', files.xen, '-append', 'console=com1 dom0_mem=64M noreboot'],
+      ...[
+        '-m',
+        '512',
+        '-kernel',
+        files.xen,
+        '-append',
+        'console=com1 dom0_mem=64M dom0_max_vcpus=2 noreboot',
+      ],
       ...['-initrd', `${files.kernel} ${commandLine}`.trim()],
     ]);
     return lines.filter((line) => !line.startsWith('(XEN)'));

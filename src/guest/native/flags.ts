@@ -29,7 +29,8 @@ export function nativeSafeHalt(): void {
   stiHlt();
 }
 
-/** irq.halt: sleeps from interrupt to interrupt, if there can be any. */
+/** irq.halt: an NMI would wake it, to no purpose. */
 export function nativeHaltProcessor(): void {
+  cli();
   for (;;) hlt();
 }

@@ -7,6 +7,7 @@ import { invlpg, readCr2, readCr3, readCr4, writeCr3, writeCr4 } from '../machin
 import { AddressSpace } from '../paravirt/address-space';
 import { enterLazyMmuMode, leaveLazyMmuMode } from '../paravirt/lazy';
 
+const WHOLE: u64 = ~(<u64>0);
 const PAGE_SIZE: usize = 4096;
 const ENTRIES: usize = 512;
 const KERNEL_ENTRIES: usize = 256;
@@ -81,8 +82,11 @@ export function nativeFlushTlbSingle(address: u64): void {
   invlpg(address);
 }
 
-/** mmu.flush_tlb_others: there are none. */
-export function nativeFlushTlbOthers(_space: usize, _address: u64): void {}
+/** mmu.flush_tlb_others: of all processors that use the space this is the only one. */
+export function nativeFlushTlbOthers(_space: usize, address: u64): void {
+  if (address === WHOLE) nativeFlushTlbKernel();
+  else invlpg(address);
+}
 
 /** mmu.pgd_alloc */
 export function nativePgdAlloc(space: usize, page: usize): i32 {

@@ -34,7 +34,7 @@ export declare function patchOperation(slot: usize, buffer: usize, address: u64,
 @external("operation", "irq.init_IRQ") export declare function initInterrupts(): void;
 /** Enables interrupts and waits for one; none can be slept through. */
 @external("operation", "irq.safe_halt") export declare function safeHalt(): void;
-/** Stops this processor for good. */
+/** Stops this processor for good: interrupts are disabled first. */
 @external("operation", "irq.halt") export declare function haltProcessor(): void;
 
 // ---------------------------------------------------------------------------------------------------------------- time
@@ -90,7 +90,10 @@ export declare function writeLdtEntry(table: usize, index: u32, descriptor: u64)
 @external("operation", "cpu.load_sp0") export declare function loadSp0(top: usize): void;
 /** The base of the user's FS. */
 @external("operation", "cpu.write_fs_base") export declare function writeFsBase(base: u64): void;
-/** Whether the user may use ports: the IOPL in RFLAGS' place (bits 12 and 13). */
+/**
+ * Whether the user may use ports: the IOPL in RFLAGS' place (bits 12 and 13). The kernel puts it into the user's own flags,
+ * too, which count on the bare machine.
+ */
 @external("operation", "cpu.set_iopl_mask") export declare function setIoplMask(mask: u32): void;
 /** The address for vector `vector`'s gate: the entry that ends in `handleTrap` (handlers.ts). */
 @external("operation", "cpu.trap_entry") export declare function trapEntry(vector: u32): u64;
@@ -133,7 +136,7 @@ export declare function writeLdtEntry(table: usize, index: u32, descriptor: u64)
 @external("operation", "mmu.flush_tlb_user") export declare function flushTlbUser(): void;
 @external("operation", "mmu.flush_tlb_kernel") export declare function flushTlbKernel(): void;
 @external("operation", "mmu.flush_tlb_single") export declare function flushTlbSingle(address: u64): void;
-/** On all processors that use `space`: one page, or all if `address` is all ones. */
+/** On all processors that use `space`, this one too: one page, or all if `address` is all ones. */
 @external("operation", "mmu.flush_tlb_others")
 export declare function flushTlbOthers(space: usize, address: u64): void;
 

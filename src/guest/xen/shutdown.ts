@@ -8,9 +8,10 @@ import {
 } from '../../abi/xen/numbers/sched.ts';
 import { VCPUOP_down } from '../../abi/xen/numbers/vcpu.ts';
 import { SIZEOF_sched_shutdown, sched_shutdown_reason } from '../abi/structures';
-import { xenDisableInterrupts, xenSaveInterrupts } from './event-mask';
+import { xenDisableInterrupts } from './event-mask';
 import { HYPERVISOR_sched_op, HYPERVISOR_vcpu_op } from './hypercall';
 
+const FIRST_VCPU: u32 = 0;
 const argument: usize = memory.data(SIZEOF_sched_shutdown, 4);
 
 function shutdown(reason: u32): void {
@@ -40,8 +41,8 @@ export function xenSafeHalt(): void {
   if (HYPERVISOR_sched_op(SCHEDOP_block, 0) !== 0) unreachable();
 }
 
-/** irq.halt: with events masked nothing could ever wake this vCPU, so it goes down; otherwise it waits. */
+/** irq.halt: this vCPU goes down. The last one that does takes the domain with it: nothing could ever wake it. */
 export function xenHaltProcessor(): void {
-  if (xenSaveInterrupts() !== 0) xenSafeHalt();
-  else HYPERVISOR_vcpu_op(VCPUOP_down, 0, 0);
+  xenDisableInterrupts();
+  for (;;) HYPERVISOR_vcpu_op(VCPUOP_down, FIRST_VCPU, 0);
 }
