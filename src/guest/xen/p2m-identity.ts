@@ -11,11 +11,11 @@
  */
 import { XENFEAT_auto_translated_physmap } from '../../abi/xen/numbers/features.ts';
 import { XEN_HVM_MEMMAP_TYPE_RAM } from '../../abi/xen/numbers/memory.ts';
+import { native } from '../machine/memory';
+import { giveFrames } from './balloon';
 import { extendBrk } from './brk';
 import { feature } from './features';
 import { unmapFrame } from './mapping';
-import { native } from '../machine/memory';
-import { giveFrames } from './balloon';
 import {
   FOREIGN_FRAME_BIT,
   getPhysToMachine,

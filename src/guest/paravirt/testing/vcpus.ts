@@ -23,7 +23,7 @@ import { takePage } from '../../kernel/selftest/memory';
 import { check, checkEqual } from '../../kernel/selftest/output';
 import { native } from '../../machine/memory';
 import { functionAddress } from '../../machine/operations';
-import { failsafeEntry, eventEntry } from '../../xen/entries';
+import { eventEntry, failsafeEntry } from '../../xen/entries';
 import { bindIpi, closePort, notifyPort, onEvent, unmaskPort } from '../../xen/events';
 import { HYPERVISOR_sched_op, HYPERVISOR_vcpu_op } from '../../xen/hypercall';
 import { pfnToMfn } from '../../xen/page';
