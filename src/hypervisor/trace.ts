@@ -7,9 +7,28 @@
 import type { Gva } from '../machine/memory.ts';
 import type { Vcpu } from './domain.ts';
 
+/** What the structure says that an argument of a hypercall points to. */
+export interface TracedStructure {
+  /** Which argument, from 0. */
+  readonly argument: number;
+  /** Names of the public headers, with 64-bit values as signed numbers. */
+  readonly fields: readonly (readonly [name: string, value: number])[];
+  /** It is the first of several. */
+  readonly more: boolean;
+}
+
 export interface TraceSink {
-  /** A hypercall has returned. `result` is undefined if it replaced the registers or was preempted. */
-  hypercall(vcpu: Vcpu, name: string, args: readonly number[], result: number | undefined): void;
+  /**
+   * A hypercall has returned. `args` are those that it takes. `result` is undefined if it replaced the registers or was
+   * preempted.
+   */
+  hypercall(
+    vcpu: Vcpu,
+    name: string,
+    args: readonly number[],
+    result: number | undefined,
+    structure?: TracedStructure,
+  ): void;
   /** An exception or interrupt is bounced to the guest's kernel. `address` is that of a page fault. */
   trap(vcpu: Vcpu, vector: number, error: number, address: Gva): void;
   /** What happened to an event channel, in words: "port 3 pending", "upcall". */

@@ -13,14 +13,14 @@ function trace() {
 test('a hypercall is shown with its command, its arguments and its result by name', () => {
   const { lines, sink } = trace();
   sink.hypercall(vcpu, 'event_channel_op', [4, -0x7fffff00], 0);
-  sink.hypercall(vcpu, 'vcpu_op', [3, 1, 0], -2);
+  sink.hypercall(vcpu, 'vcpu_op', [3, 1], -2);
   sink.hypercall(vcpu, 'mmu_update', [-0x77ff00000000, 1, 0, 0x7ff0], -22);
   sink.hypercall(vcpu, 'xen_version', [0, 0], 0x40011);
   sink.hypercall(vcpu, 'iret', [], undefined);
   assert.deepEqual(lines, [
     'd3v1 event_channel_op(EVTCHNOP_send, 0xffffffff80000100) = 0',
-    'd3v1 vcpu_op(VCPUOP_is_up, 0x1, 0x0) = -ENOENT',
-    'd3v1 mmu_update(0xffff880100000000, 0x1, 0x0, 0x7ff0) = -EINVAL',
+    'd3v1 vcpu_op(VCPUOP_is_up, 1) = -ENOENT',
+    'd3v1 mmu_update(0xffff880100000000, 1, 0x0, DOMID_SELF) = -EINVAL',
     'd3v1 xen_version(XENVER_version, 0x0) = 0x40011',
     'd3v1 iret()',
   ]);
@@ -35,6 +35,62 @@ test('a command in the low bits of its argument is found there, and an unknown o
     'd3v1 memory_op(XENMEM_populate_physmap, 0x0) = 0',
     'd3v1 sched_op(99, 0x0) = -ENOSYS',
     'd3v1 hypercall_60(0x1) = -ENOSYS',
+  ]);
+});
+
+test('an argument is shown as what it is: a number to count with, a domain, an address', () => {
+  const { lines, sink } = trace();
+  sink.hypercall(vcpu, 'set_gdt', [-0x7ff00000, 16], 0);
+  sink.hypercall(vcpu, 'set_timer_op', [20_000_000_000], 0);
+  sink.hypercall(vcpu, 'set_timer_op', [0xa817c800, 4], 0);
+  sink.hypercall(vcpu, 'mmu_update', [0x1000, 0x80000003, 0, 7], undefined);
+  sink.hypercall(vcpu, 'update_va_mapping_otherdomain', [0x1000, 0x3a063, 2, 0x7ff1], -1);
+  sink.hypercall(vcpu, 'console_io', [0, -1, 0x1000], -1);
+  assert.deepEqual(lines, [
+    'd3v1 set_gdt(0xffffffff80100000, 16) = 0',
+    'd3v1 set_timer_op(20000000000) = 0',
+    'd3v1 set_timer_op(0xa817c800, 0x4) = 0',
+    'd3v1 mmu_update(0x1000, 2147483651, 0x0, 7)',
+    'd3v1 update_va_mapping_otherdomain(0x1000, 0x3a063, 0x2, DOMID_IO) = -EPERM',
+    'd3v1 console_io(CONSOLEIO_write, 0xffffffffffffffff, 0x1000) = -EPERM',
+  ]);
+});
+
+test('what an argument points to stands behind it, with names for what has them', () => {
+  const { lines, sink } = trace();
+  const show = (name: string, args: number[], argument: number, fields: [string, number][], more = false) =>
+    sink.hypercall(vcpu, name, args, 0, { argument, fields, more });
+  show('event_channel_op', [4, 0x1000], 1, [['port', 6]]);
+  show('sched_op', [2, 0x1000], 1, [['reason', 1]]);
+  show('event_channel_op', [1, 0x1000], 1, [
+    ['virq', 0],
+    ['vcpu', 1],
+    ['port', 3],
+  ]);
+  show('vcpu_op', [8, 0, 0x1000], 2, [
+    ['timeout_abs_ns', 20_000_000_000],
+    ['flags', 1],
+  ]);
+  show(
+    'mmuext_op',
+    [0x1000, 2, 0, 0x7ff0],
+    0,
+    [
+      ['cmd', 3],
+      ['mfn', 0x3da],
+    ],
+    true,
+  );
+  show('memory_op', [12, 0x1000], 1, [['v_start', -0x800000000000]]);
+  show('memory_op', [12, 0x1000], 1, []);
+  assert.deepEqual(lines, [
+    'd3v1 event_channel_op(EVTCHNOP_send, 0x1000 {port 6}) = 0',
+    'd3v1 sched_op(SCHEDOP_shutdown, 0x1000 {reason SHUTDOWN_reboot}) = 0',
+    'd3v1 event_channel_op(EVTCHNOP_bind_virq, 0x1000 {virq VIRQ_TIMER, vcpu 1, port 3}) = 0',
+    'd3v1 vcpu_op(VCPUOP_set_singleshot_timer, 0, 0x1000 {timeout_abs_ns 20000000000, flags 0x1}) = 0',
+    'd3v1 mmuext_op(0x1000 {MMUEXT_PIN_L4_TABLE, mfn 0x3da, …}, 2, 0x0, DOMID_SELF) = 0',
+    'd3v1 memory_op(XENMEM_machphys_mapping, 0x1000 {v_start 0xffff800000000000}) = 0',
+    'd3v1 memory_op(XENMEM_machphys_mapping, 0x1000) = 0',
   ]);
 });
 

@@ -47,6 +47,7 @@ import { handleExit } from './exceptions.ts';
 import { HypercallArguments } from './hypercalls/arguments.ts';
 import { CONTINUE, HYPERCALL_COUNT, NO_RESULT } from './hypercalls/dispatch.ts';
 import { hypercallName } from './hypercalls/names.ts';
+import { TRACED_ARGUMENTS, tracedArguments, tracedStructure } from './hypercalls/traced.ts';
 import type { VcpuTime } from './parts.ts';
 import { DescriptorTables } from './segments.ts';
 import { HypercallTrail } from './trail.ts';
@@ -319,10 +320,12 @@ export class XenVcpu extends Vcpu {
   }
 
   private traceHypercall(number: number, args: HypercallArguments, result: number): void {
-    const values: number[] = [];
-    for (let i = 0; i < 5; i++) values.push(args.number(i));
+    const abi = this.domain.is64 ? 'x64' : 'x32';
+    const registers = Array.from({ length: TRACED_ARGUMENTS }, (_, i) => args.number(i));
+    const taken = tracedArguments(number, registers, abi);
     const shown = result === NO_RESULT || result === CONTINUE ? undefined : result;
-    this.domain.host.trace.sink.hypercall(this, hypercallName(number), values, shown);
+    const structure = tracedStructure(number, taken, shown, this.guest, abi);
+    this.domain.host.trace.sink.hypercall(this, hypercallName(number), taken, shown, structure);
   }
 
   // -------------------------------------------------------------- the run loop
@@ -369,6 +372,6 @@ export class XenVcpu extends Vcpu {
 
   /** The last hypercalls, oldest first, for the crash report. */
   lastHypercalls(): HypercallRecord[] {
-    return this.trail.records();
+    return this.trail.records(this.domain.is64 ? 'x64' : 'x32');
   }
 }

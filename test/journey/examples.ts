@@ -12,34 +12,9 @@ const PATCHED = 'kernel/pages/dropPage';
 const PATCHED_BYTES = 0x25;
 const COMMANDS = ['ps', 'free', 'pgtable ffffffff80100000', 'p2m', 'evtchn', 'run family', 'run fault'];
 
-/** How many arguments are the hypercall's own. A trace shows five registers, whatever is in them. */
-const ARGUMENTS: Readonly<Record<string, number>> = {
-  xen_version: 2,
-  vm_assist: 2,
-  memory_op: 2,
-  update_va_mapping: 3,
-  set_callbacks: 3,
-  set_trap_table: 1,
-  callback_op: 2,
-  vcpu_op: 3,
-  event_channel_op: 2,
-  stack_switch: 2,
-  sched_op: 2,
-  multicall: 2,
-  mmu_update: 4,
-  mmuext_op: 4,
-  iret: 0,
-};
-
-/** A traced line without the vCPU, and without registers that are no arguments. */
+/** A traced line without the vCPU, and without a time, which every instruction before it moves. */
 function tidy(line: string): string {
-  const said = line.replace(/^d1v0 /, '');
-  return said.replace(/^(\w+)\(([^)]*)\)/, (_, name: string, words: string) => {
-    return `${name}(${words
-      .split(', ')
-      .slice(0, ARGUMENTS[name] ?? 5)
-      .join(', ')})`;
-  });
+  return line.replace(/^d1v0 /, '').replace(/(timeout_abs_ns) \d+/, '$1 …');
 }
 
 /** What the console has to do with a trace: a byte typed or printed is an event, and each wakes somebody. */
@@ -125,7 +100,7 @@ async function planLines(): Promise<string[]> {
 /** A fork takes rights away in batches: each list of updates shortened to its first, and its call. */
 function forkLines(family: readonly string[]): string[] {
   const lines = family.filter((line) => !CONSOLE.test(line));
-  const end = lines.findIndex((line) => /^mmu_update\(.*, 0x40,/.test(line));
+  const end = lines.findIndex((line) => /^mmu_update\(.*, 64,/.test(line));
   let first = end;
   while (lines[first - 1]!.startsWith('mmu_update l1')) first--;
   const to = lines.findIndex((line, i) => i > end && line.startsWith('multicall'));
