@@ -104,13 +104,14 @@ const AUDIENCES: readonly (readonly [RegExp, Audience])[] = [
   [/^VCPUOP_get_physid$/, 'control'],
   [/^EVTCHNOP_bind_pirq$/, 'control'],
   [/^GNTTABOP_dump_table$/, 'nobody'],
-  [/^GNTTABOP_cache_flush$/, 'control'],
   [/^XENMEM_(machine_memory_map|set_memory_map|[sg]et_pod_target|machphys_compat_mfn_list)$/, 'control'],
   [/^XENMEM_(get_sharing_.*|.*_op|claim_pages|reserved_device_memory_map|acquire_resource)$/, 'control'],
   [/^XENMEM_(add_to|remove_from)_physmap/, 'hvm'],
   [/^MMUEXT_(UN)?MARK_SUPER$/, 'nobody'],
-  [/^MMU_PT_UPDATE_NO_TRANSLATE$/, 'control'],
-  [/^PHYSDEVOP_(?!set_iopl$|set_iobitmap$|irq_status_query$|IRQ_UNMASK_NOTIFY$)/, 'control'],
+  // These want devices of one's own, the next the toolstack.
+  [/^MMUEXT_FLUSH_CACHE/, 'control'],
+  [/^XENVER_build_id$/, 'control'],
+  [/^PHYSDEVOP_(?!set_iopl$|set_iobitmap$|irq_status_query$|IRQ_UNMASK_NOTIFY$|pirq_eoi_gmfn_)/, 'control'],
 ];
 
 /** Every hypercall, by ascending number. */
