@@ -22,6 +22,8 @@ test('a command that takes less than its hypercall has less', () => {
   assert.equal(argumentKinds('vcpu_op', 'x64', 3), 'cn');
   assert.equal(argumentKinds('vcpu_op', 'x64', 8), 'cnp');
   assert.equal(argumentKinds('xen_version', 'x64', 0), 'c');
+  // Its pointer must be null, so what is there matters.
+  assert.equal(argumentKinds('xen_version', 'x64', 7), 'cp');
   assert.equal(argumentKinds('memory_op', 'x64', 2 | (7 << 6)), 'c');
   assert.equal(argumentKinds('update_descriptor', 'x32', 0), 'pppp');
   assert.equal(argumentKinds('hypercall_60', 'x64', 0), undefined);

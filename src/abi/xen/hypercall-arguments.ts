@@ -62,7 +62,7 @@ const ARGUMENTS: Readonly<Record<string, string | readonly [x64: string, x32: st
 /** Commands that have no use for the last argument of their hypercall. */
 const ONE_LESS = new Set(
   [
-    'SCHEDOP_yield SCHEDOP_block XENVER_version XENVER_pagesize XENNMI_unregister_callback',
+    'SCHEDOP_yield SCHEDOP_block XENVER_version XENNMI_unregister_callback',
     'XENMEM_maximum_ram_page XENMEM_get_sharing_freed_pages XENMEM_get_sharing_shared_pages',
     'VCPUOP_up VCPUOP_down VCPUOP_is_up VCPUOP_stop_periodic_timer VCPUOP_stop_singleshot_timer VCPUOP_send_nmi',
   ].flatMap((line) => line.split(' ')),
