@@ -2,6 +2,7 @@
  * `ringone run`: boots a guest, joins its console to this terminal, and sees it through to its end: power-off, reboot,
  * crash, or whatever comes from outside first (a signal, the timeout, Ctrl-], an output that nobody reads any more).
  */
+
 import type { Writable } from 'node:stream';
 import { MemoryError } from '../machine/memory.ts';
 import {
@@ -20,6 +21,7 @@ import {
 } from '../toolstack/api.ts';
 import type { DomainConfig, ExitAction } from '../toolstack/config/index.ts';
 import { crashText } from '../toolstack/crash-text.ts';
+import { pcMemoryMap } from '../toolstack/memory-map.ts';
 import { loadDisassembler } from './disassemble.ts';
 import { ExitStatus, UsageError } from './errors.ts';
 import { type ConfigOptions, findGuest, type Guest } from './guest-files.ts';
@@ -413,8 +415,10 @@ export function domainOptions({
   ramdisk,
   ramdiskName,
 }: GuestOfAbi): DomainOptions {
-  const { name, uuid, commandLine, memoryMib, maxMemoryMib } = config;
-  return { abi, kernel, kernelName, ramdisk, ramdiskName, name, uuid, commandLine, memoryMib, maxMemoryMib };
+  const { name, uuid, commandLine, memoryMib, maxMemoryMib, e820Host } = config;
+  const files = { kernel, kernelName, ramdisk, ramdiskName };
+  const memoryMap = e820Host ? pcMemoryMap(maxMemoryMib) : undefined;
+  return { abi, ...files, name, uuid, commandLine, memoryMib, maxMemoryMib, memoryMap };
 }
 
 function oneOf<T extends string>(option: string, value: string, choices: readonly T[]): T {

@@ -2,9 +2,11 @@
  * The library's public types: what one gives to a host and gets from it. `library.ts` is the implementation; everything
  * else in this package may change without notice.
  */
+
 import type { CrashReport } from '../hypervisor/crash-report.ts';
 import type { ShutdownReason } from '../hypervisor/domain.ts';
 import type { EngineKind } from '../machine/x86/engine.ts';
+import type { MemoryMapEntry } from '../xen/mm/memory-map.ts';
 import type { Disassembler } from './crash-text.ts';
 import type { SymbolTable } from './images/index.ts';
 
@@ -80,6 +82,11 @@ export interface DomainOptions {
   readonly memoryMib?: number;
   /** What the domain may grow to; `memoryMib` by default. A bare machine does not grow. */
   readonly maxMemoryMib?: number;
+  /**
+   * What the domain is told of its memory, instead of how much it has: at most 128 entries by ascending address, with the types
+   * of a PC's BIOS (1: RAM). Under the ABI `xen` only; `e820_host` of a configuration gives one with a PC's holes.
+   */
+  readonly memoryMap?: readonly MemoryMapEntry[] | undefined;
 }
 
 /** How a domain ended. */

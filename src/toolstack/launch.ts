@@ -2,12 +2,14 @@
  * From a kernel image to a domain that its toolstack serves: the domain is built, its entries stand in the store, and
  * both of its rings have someone at the other end. What `xl create` does, as far as a PV domain without devices needs it.
  */
+
 import type { Domain } from '../hypervisor/domain.ts';
 import type { Host } from '../hypervisor/host.ts';
 import { buildDomain } from '../xen/builder/index.ts';
 import type { HostChannel } from '../xen/events/index.ts';
 import { flushConsole } from '../xen/hypercalls/console-io.ts';
 import type { HypercallTable } from '../xen/hypercalls/dispatch.ts';
+import type { MemoryMapEntry } from '../xen/mm/memory-map.ts';
 import { PvConsole } from './console/console.ts';
 import type { KernelImage } from './images/index.ts';
 import { MachinePage } from './machine-page.ts';
@@ -24,6 +26,7 @@ export interface LaunchOptions {
   readonly commandLine: string;
   readonly memoryMib: number;
   readonly maxMemoryMib: number;
+  readonly memoryMap?: readonly MemoryMapEntry[] | undefined;
   /** Milliseconds since 1970 at the host's start. */
   readonly wallClockMs: number;
   readonly hypercalls: HypercallTable;
@@ -70,6 +73,7 @@ export function launch(host: Host, store: Xenstored, options: LaunchOptions): La
     hypercalls: options.hypercalls,
     wallClock: { seconds: Math.floor(wallClockMs / 1000), nanoseconds: (wallClockMs % 1000) * 1e6 },
     ...(options.ramdisk !== undefined && { initrd: options.ramdisk }),
+    ...(options.memoryMap !== undefined && { memoryMap: options.memoryMap }),
   });
   const { domain, events } = built;
   const domid = domain.id;

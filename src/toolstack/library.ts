@@ -2,6 +2,7 @@
  * The library: `Host`, and the domains that it creates. The types are in `api.ts`; what happens underneath is in
  * `launch.ts` and in the hypervisor.
  */
+
 import { type Clock, HostClock, VirtualClock } from '../hypervisor/clock.ts';
 import type { DomainExit as HypervisorExit } from '../hypervisor/domain.ts';
 import { Host as Hypervisor } from '../hypervisor/host.ts';
@@ -9,6 +10,7 @@ import { MachineMemory, MemoryError } from '../machine/memory.ts';
 import { hashFrames } from '../machine/memory-hash.ts';
 import { Engine, type EngineCounts } from '../machine/x86/engine.ts';
 import type { Inspector } from '../machine/x86/inspection.ts';
+import { MachineBuildError } from '../native/index.ts';
 import type { HypercallTable } from '../xen/hypercalls/dispatch.ts';
 import { VIRTUAL_EPOCH_SECONDS } from '../xen/time.ts';
 import type {
@@ -95,6 +97,8 @@ export class Host {
     const name = options.name ?? DEFAULT_NAME;
     const common = { name, ramdisk, memoryMib, wallClockMs, commandLine: options.commandLine ?? '' };
     if (options.abi === 'native') {
+      if (options.memoryMap !== undefined)
+        throw new MachineBuildError('expected no memory map for a bare machine, which has its own');
       const kernel = await this.image(this.nativeImages, loadNativeImage, options);
       return new Guest(hypervisor, this.engine.inspector, kernel.symbols, (ends) =>
         this.watched(launchNative(hypervisor, { ...common, ...ends, kernel }), kernel),
@@ -105,6 +109,7 @@ export class Host {
       uuid: options.uuid?.toLowerCase(),
       ramdiskName: options.ramdiskName,
       maxMemoryMib: options.maxMemoryMib ?? memoryMib,
+      memoryMap: options.memoryMap,
       hypercalls: this.hypercalls,
     };
     return new Guest(hypervisor, this.engine.inspector, kernel.symbols, (ends) =>

@@ -7,9 +7,9 @@ import { IDENTITY_LIMIT, SIZEOF_e820_entry } from './p2m-identity';
 import { maxPfn } from './page';
 import { PAGE_SHIFT, PAGE_SIZE, Pfn } from './types';
 
-const MOST_ENTRIES: u32 = 32;
+const MOST_ENTRIES: u32 = 128;
 const argument: usize = memory.data(SIZEOF_xen_memory_map, 8);
-const map: usize = memory.data(32 * 20, 8);
+const map: usize = memory.data(128 * 20, 8);
 let entries: u32 = 0;
 
 /** Asks Xen for the map. Returns how many entries it has; 0: there is none. */
@@ -40,10 +40,20 @@ export function memoryMapEnd(): Pfn {
   return frames < IDENTITY_LIMIT ? frames : IDENTITY_LIMIT;
 }
 
+/** RAM that the map allows and the builder did not make is no memory yet: no bytes of it, until the balloon gets some. */
+function clip(entry: usize): void {
+  if (load<u32>(entry, 16) !== XEN_HVM_MEMMAP_TYPE_RAM) return;
+  const most = (<u64>maxPfn) << PAGE_SHIFT;
+  const start = load<u64>(entry);
+  if (start + load<u64>(entry, 8) > most) store<u64>(entry, start < most ? most - start : 0, 8);
+}
+
 /** init.memory_setup */
 export function xenMemorySetup(into: usize, room: u32): u32 {
   if (entries > 0) {
-    memory.copy(into, map, (entries < room ? entries : room) * SIZEOF_e820_entry);
+    const count = entries < room ? entries : room;
+    memory.copy(into, map, count * SIZEOF_e820_entry);
+    for (let i: u32 = 0; i < count; i++) clip(into + i * SIZEOF_e820_entry);
     return entries;
   }
   if (room > 0) {

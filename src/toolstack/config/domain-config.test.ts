@@ -21,6 +21,7 @@ describe('a domain configuration', () => {
       commandLine: '',
       memoryMib: 512,
       maxMemoryMib: 512,
+      e820Host: false,
       vcpus: 1,
       onPoweroff: 'destroy',
       onReboot: 'restart',
@@ -42,6 +43,7 @@ describe('a domain configuration', () => {
       commandLine: '',
       memoryMib: 256,
       maxMemoryMib: 512,
+      e820Host: false,
       vcpus: 1,
       onPoweroff: 'preserve',
       onReboot: 'destroy',
@@ -71,6 +73,15 @@ describe('a domain configuration', () => {
     assert.equal(read('root="/dev/xvda1"\nextra="quiet"\ncmdline="x"').commandLine, 'x');
   });
 
+  it('gives a memory map to who asks for one', () => {
+    assert.deepEqual(
+      ['', 'e820_host = 0', 'e820_host = 1', 'e820_host = "1"'].map((text) => read(text).e820Host),
+      [false, false, true, true],
+    );
+    assert.throws(() => read('e820_host = "yes"'), {
+      message: 'g.cfg:1: e820_host: expected 0 or 1, found "yes"',
+    });
+  });
   it('knows every key of xl.cfg(5), and says of those that change a PV guest that they are not supported yet', () => {
     const keys = `
       disk vif vif2 vfb vkb vtpm vsnd vdispl virtio p9 pvcalls channel pci usbctrl usbdev dtdev rdm ioports iomem irqs

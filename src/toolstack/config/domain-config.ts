@@ -26,6 +26,8 @@ export interface DomainConfig {
   readonly memoryMib: number;
   /** At least `memoryMib`. */
   readonly maxMemoryMib: number;
+  /** The guest shall see a PC's memory map. */
+  readonly e820Host: boolean;
   readonly vcpus: number;
   readonly onPoweroff: ExitAction;
   readonly onReboot: ExitAction;
@@ -45,7 +47,7 @@ const NOT_YET = words(
   'device_model_stubdomain_override device_model_stubdomain_seclabel',
   'stubdomain_kernel stubdomain_cmdline stubdomain_ramdisk stubdomain_memory',
   'maxvcpus cpus cpus_soft vnuma cpu_weight cap period slice latency extratime pool cpuid vpmu nestedhvm',
-  'e820_host iomem ioports irqs rdm max_grant_frames max_maptrack_frames max_grant_version',
+  'iomem ioports irqs rdm max_grant_frames max_maptrack_frames max_grant_version',
   'pci_permissive pci_msitranslate pci_seize pci_power_mgmt gfx_passthru passthrough',
   'max_event_channels xenstore_feature_mask xenstore_quota on_soft_reset seclabel init_seclabel',
   'vmtrace_buf_kb nomigrate localtime rtc_timeoffset tsc_mode timer_mode msr_relaxed xend_suspend_evtchn_compat',
@@ -99,6 +101,12 @@ class Reader {
     });
   }
 
+  /** A switch: on by anything but 0. */
+  flag(key: string): boolean {
+    const read = (value: XlValue) => (typeof value === 'string' ? wholeNumber(value) : undefined);
+    return (this.read(key, '0 or 1', read) ?? 0) !== 0;
+  }
+
   oneOf<T extends string>(key: string, choices: readonly T[]): T | undefined {
     return this.read(key, list(choices), (value) => choices.find((choice) => choice === value));
   }
@@ -146,6 +154,7 @@ const KEYS = new Set([
   'extra',
   'memory',
   'maxmem',
+  'e820_host',
   'vcpus',
   'on_poweroff',
   'on_reboot',
@@ -183,6 +192,7 @@ export function readDomainConfig(...layers: readonly XlSettings[]): DomainConfig
     commandLine: readCommandLine(reader),
     memoryMib,
     maxMemoryMib,
+    e820Host: reader.flag('e820_host'),
     vcpus,
     onPoweroff: readAction(reader, 'on_poweroff') ?? 'destroy',
     onReboot: readAction(reader, 'on_reboot') ?? 'restart',

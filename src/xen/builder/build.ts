@@ -10,6 +10,7 @@
  * This is work that Xen's toolstack does from domain 0, in its order and with its choices, so that a kernel finds what
  * it finds there. (Xen 4.17, tools/libs/guest/xg_dom_core.c, xg_dom_x86.c, xg_dom_boot.c; tools/libs/light/libxl_dom.c.)
  */
+
 import {
   GNTTAB_RESERVED_CONSOLE,
   GNTTAB_RESERVED_XENSTORE,
@@ -31,6 +32,7 @@ import { writeHypercallPage } from '../hypercall-page.ts';
 import type { HypercallTable } from '../hypercalls/dispatch.ts';
 import { DomainMemory, type ReferenceReport } from '../mm/domain-memory.ts';
 import { frameTableOf } from '../mm/frame-table.ts';
+import { type MemoryMapEntry, memoryMapProblem } from '../mm/memory-map.ts';
 import { PGT_writable_page } from '../mm/page-info.ts';
 import { updateWallClock, VcpuClock, VIRTUAL_EPOCH_SECONDS } from '../time.ts';
 import { applyVcpuContext, VCPU_CONTEXT_BYTES } from '../vcpu-context.ts';
@@ -70,6 +72,8 @@ export interface DomainConfig {
   readonly initrd?: Uint8Array;
   readonly commandLine?: string;
   readonly memoryMib: number;
+  /** What the domain is told of its memory (XENMEM_memory_map); empty: nothing. */
+  readonly memoryMap?: readonly MemoryMapEntry[];
   /** Default 1. */
   readonly vcpus?: number;
   readonly hypercalls: HypercallTable;
@@ -129,6 +133,7 @@ export function buildDomain(host: Host, config: DomainConfig): BuiltDomain {
   domain.pause();
   try {
     const mm = new DomainMemory(table, domain);
+    mm.memoryMap = config.memoryMap ?? [];
     domain.mm = mm;
     return furnish(host, config, plan, domain, mm);
   } catch (error) {
@@ -137,13 +142,15 @@ export function buildDomain(host: Host, config: DomainConfig): BuiltDomain {
   }
 }
 
-function requestFor({ kernel, memoryMib, initrd }: DomainConfig): PlanRequest {
+function requestFor({ kernel, memoryMib, initrd, memoryMap = [] }: DomainConfig): PlanRequest {
   if (kernel.width !== 64) {
     throw new DomainBuildError(`${kernel.name}: 32-bit PV guests are not supported yet`);
   }
   if (!Number.isInteger(memoryMib) || memoryMib < 1) {
     throw new DomainBuildError(`expected the memory as a whole number of MiB, found ${memoryMib}`);
   }
+  const problem = memoryMapProblem(memoryMap);
+  if (problem !== undefined) throw new DomainBuildError(problem);
   const { info } = kernel;
   return {
     shape: PAGING_X86_64,

@@ -12,6 +12,7 @@
  *
  * (Xen 4.17, common/page_alloc.c, arch/x86/mm.c, arch/x86/domain.c.)
  */
+
 import { VMASST_TYPE_m2p_strict, XEN_EINVAL, XEN_ENXIO, XEN_EPERM } from '../../abi/xen/numbers/index.ts';
 import { shared_info } from '../../abi/xen/structures/shared-info.ts';
 import { CPU_CR3 } from '../../machine/layout.ts';
@@ -20,6 +21,7 @@ import { PAGE_SIZE } from '../../machine/memory.ts';
 import type { DomainMemory as DomainMemoryPart } from '../parts.ts';
 import type { FrameOwner, FrameTable } from './frame-table.ts';
 import { LdtFrames } from './ldt.ts';
+import type { MemoryMapEntry } from './memory-map.ts';
 import {
   NO_MFN,
   PGC_xen_heap,
@@ -41,6 +43,8 @@ export class DomainMemory implements DomainMemoryPart, FrameOwner {
   readonly domain: MmuDomain;
   readonly ldt: LdtFrames;
   dying = false;
+  /** What the toolstack says of its memory; empty: nothing. */
+  memoryMap: readonly MemoryMapEntry[] = [];
   /** Frames that `keepWritable` holds. */
   readonly keptWritable: Mfn[] = [];
   /** Who else holds references on frames of this domain: the auditor asks them. */

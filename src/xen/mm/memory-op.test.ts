@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as X from '../../abi/xen/numbers/index.ts';
+import { GuestFault } from '../../machine/x86/guest-memory.ts';
 import { CONTINUE } from '../hypercalls/dispatch.ts';
+import { memoryMapProblem } from './memory-map.ts';
 import { memoryOp } from './memory-op.ts';
 import { DATA, entry, type TestGuest, TestMachine } from './testing/machine.ts';
 
@@ -177,6 +179,61 @@ test('what a PV domain without privilege may not do is refused as Xen refuses it
   assert.equal(call(8), -X.XEN_ENOSYS);
   assert.equal(reserve(guest, X.XENMEM_populate_physmap, [1], 0, 77), 0, 'a domain that does not exist');
   assert.ok(memory.tryHost(at, true) !== 0);
+});
+
+test('a domain is told the memory map that it was given, as far as it has room', () => {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  const { guest: memory } = guest.vcpu;
+  const at = guest.scratch();
+  const call = () => guest.vcpu.call(memoryOp, X.XENMEM_memory_map, at);
+  const ask = (entries: number, buffer: number) => {
+    memory.write32(at, entries);
+    memory.write64(at + 8, buffer, Math.floor(buffer / 2 ** 32));
+  };
+  ask(8, at + 256);
+  assert.equal(call(), -X.XEN_ENOSYS, 'there is none');
+  guest.domain.mm.memoryMap = [
+    { start: 0, bytes: 0xa0000, type: 1 },
+    { start: 0x1_0000_0000, bytes: 0x2_3456_7000, type: 2 },
+  ];
+  assert.equal(call(), 0);
+  assert.equal(memory.read32(at), 2);
+  const words = Array.from({ length: 10 }, (_, i) => memory.read32(at + 256 + i * 4));
+  assert.deepEqual(words, [0, 0, 0xa0000, 0, 1, 0, 1, 0x3456_7000, 2, 2]);
+  memory.write32(at + 256 + 20, 77);
+  ask(1, at + 256);
+  assert.equal(call(), 0);
+  assert.deepEqual(
+    [memory.read32(at), memory.read32(at + 256 + 20)],
+    [1, 77],
+    'no more than there is room for',
+  );
+  ask(0, at + 256);
+  assert.equal(call(), 0);
+  assert.equal(memory.read32(at), 0);
+  ask(8, -0x8000_0000_0000);
+  assert.equal(call(), -X.XEN_EFAULT, 'a buffer of the hypervisor');
+  ask(8, 0x1000);
+  assert.throws(call, GuestFault, 'a buffer that is not there');
+  assert.equal(memory.read32(at), 8);
+});
+
+test("a memory map is checked before it is anybody's", () => {
+  const ram = { start: 0, bytes: 4096, type: 1 };
+  assert.equal(memoryMapProblem([ram, { start: 4096, bytes: 1, type: 5 }]), undefined);
+  const many = (count: number) => Array.from({ length: count }, (_, i) => ({ ...ram, start: i * 4096 }));
+  assert.equal(memoryMapProblem(many(128)), undefined);
+  for (const [map, problem] of [
+    [many(129), /at most 128 entries, found 129/],
+    [[ram, ram], /entry 1 of the memory map to begin at 4096 or later, found 0/],
+    [[{ ...ram, start: -1 }], /begin at 0 or later, found -1/],
+    [[{ ...ram, start: 0.5 }], /found 0.5/],
+    [[{ ...ram, bytes: 0 }], /positive number of bytes, found 0/],
+    [[{ ...ram, start: 2 ** 53 - 1 }], /number of bytes/],
+    [[{ ...ram, type: 6 }], /type 1 to 5, found 6/],
+  ] as const)
+    assert.match(memoryMapProblem(map)!, problem);
 });
 
 test('frames shared by Xen outlive their release as long as the guest maps them', () => {

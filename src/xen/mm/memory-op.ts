@@ -28,6 +28,7 @@ import { type DomainMemory, memoryOf } from './domain-memory.ts';
 import { checkAnyDomain } from './foreign.ts';
 import { readMfn, readWord, writeMfn } from './guest-requests.ts';
 import { areFlagsOkay, DOMU_MAX_ORDER, memoryExchange } from './memory-exchange.ts';
+import { memoryMapBytes } from './memory-map.ts';
 import { INVALID_MFN, NO_MFN } from './page-info.ts';
 import type { MmuVcpu } from './vcpu.ts';
 import { isGuestAddress } from './walk.ts';
@@ -65,9 +66,7 @@ export function memoryOp(vcpu: MmuVcpu, args: HypercallArguments): number {
     case X.XENMEM_machphys_mfn_list:
       return machphysMfnList(vcpu, memory, pointer);
     case X.XENMEM_memory_map:
-      // A domain without a map of its own; it takes start_info.nr_pages for one.
-      vcpu.guest.readBytes(pointer, new Uint8Array(xen_memory_map.x64.size));
-      return -X.XEN_ENOSYS;
+      return memoryMap(vcpu, memory, pointer);
     case X.XENMEM_add_to_physmap:
       return addToPhysmap(vcpu, memory, pointer);
     // For translated address spaces, which a PV domain does not have.
@@ -176,6 +175,22 @@ function askReservation(vcpu: MmuVcpu, memory: DomainMemory, op: number, pointer
   if (op === X.XENMEM_current_reservation) return domain.totPages;
   if (op === X.XENMEM_maximum_reservation) return domain.maxPages;
   return memory.highestPfn();
+}
+
+/** Without a map, a domain takes start_info.nr_pages for one. With one, as many entries as it has room for, and how many. */
+function memoryMap(vcpu: MmuVcpu, { memoryMap: map }: DomainMemory, pointer: Gva): number {
+  const { guest } = vcpu;
+  const { offset, size } = xen_memory_map.x64;
+  guest.readBytes(pointer, new Uint8Array(size));
+  if (map.length === 0) return -X.XEN_ENOSYS;
+  const count = Math.min(guest.readU32(pointer + offset.nr_entries), map.length);
+  const buffer = guest.readNumber64(pointer + offset.buffer);
+  if (count > 0) {
+    if (!isGuestAddress(buffer)) return -X.XEN_EFAULT;
+    guest.writeBytes(buffer, memoryMapBytes(map, count));
+  }
+  guest.write32(pointer + offset.nr_entries, count);
+  return 0;
 }
 
 // ------------------------------------------------------------------ the M2P
