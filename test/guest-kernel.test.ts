@@ -156,7 +156,7 @@ for (const abi of ['xen', 'native'] as const) {
     });
 
     it('takes the right to write away in batches when a program forks', () => {
-      const updates = session.traced.filter((line) => /mmu_update\(0x\w+, 0x40,/.test(line));
+      const updates = session.traced.filter((line) => /mmu_update\(0x\w+, 64,/.test(line));
       assert.equal(updates.length > 0, abi === 'xen', updates[0]);
     });
 

@@ -28,7 +28,7 @@ import { testBalloon, testFrames, testGrants, testInfo, testRefusals, testXensto
 import { testFlags, testPendingOnUnmask, testTimer } from './interrupts';
 import { returnPage, setFreeMemory, takePage } from './memory';
 import { check, checkEqual, endLine, failed, figure, passed, say } from './output';
-import { testClocks, testFailsafe, testRegisters, testSegments } from './processor';
+import { testClocks, testRegisters, testSegments } from './processor';
 import { testAdoptedTables, testBatches, testSpaces } from './tables';
 import { testTraps } from './traps';
 import { testUserMode } from './user';
@@ -107,7 +107,6 @@ function testDomain(): void {
   testGrants();
   testXenstore();
   testRefusals();
-  testFailsafe();
 }
 
 /** How long the hot four take. */

@@ -37,13 +37,10 @@ import {
   writeMsr,
 } from '../../paravirt/operations';
 import { DESCRIPTOR_DPL_SHIFT, GDT_TLS_FIRST } from '../../paravirt/segments';
-import { HYPERVISOR_sched_op } from '../../xen/hypercall';
-import { failsafeUpcalls } from '../../xen/upcalls';
 import { takePage } from './memory';
-import { check, checkEqual, figure } from './output';
+import { check, checkEqual } from './output';
 
 const YEAR_2023: u64 = 1672531200000000000;
-const SCHEDOP_YIELD: i32 = 0;
 /** A flat segment of data, DPL 0, and what Xen makes of it. */
 const DATA: u64 = 0x00cf92000000ffff;
 const registers: usize = memory.data(16, 8);
@@ -163,14 +160,4 @@ export function testSegments(): void {
   writeLdtEntry(ldt, 1, DATA);
   checkEqual('write_ldt_entry', descriptor(ldt, 1), atKernelRing(DATA));
   setLdt(0, 0);
-}
-
-/** Xen only: a segment whose descriptor goes away while its selector is loaded: Xen, when it has to load it again, asks us. */
-export function testFailsafe(): void {
-  loadFs((OURS << 3) | kernelRpl);
-  const before = failsafeUpcalls;
-  writeGdtEntry(gdt, OURS, 0);
-  HYPERVISOR_sched_op(SCHEDOP_YIELD, 0);
-  figure('failsafe upcalls', failsafeUpcalls - before);
-  loadFs(0);
 }
