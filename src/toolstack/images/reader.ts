@@ -76,9 +76,9 @@ export class ImageReader {
    */
   string(offset: number): string | undefined {
     if (!this.holds(offset, 1)) return undefined;
-    const end = this.bytes.indexOf(0, offset);
-    if (end < 0 || end - offset > maxStringBytes) return undefined;
-    return String.fromCharCode(...this.bytes.subarray(offset, end));
+    const bytes = this.bytes.subarray(offset, offset + maxStringBytes + 1);
+    const length = bytes.indexOf(0);
+    return length < 0 ? undefined : Reflect.apply(String.fromCharCode, null, bytes.subarray(0, length));
   }
 
   /** The error to throw: names the file. */
