@@ -63,11 +63,17 @@ export class ImageReader {
    * project; what a double cannot hold exactly is no address, offset or size of a sane image and raises.
    */
   i64(offset: number, what: string): number {
+    const value = this.i64InRange(offset, what);
+    if (value === undefined) throw this.error(`corrupt: ${what} is out of range`);
+    return value;
+  }
+
+  /** The same where such a word is to be passed over: undefined if a double cannot hold it. */
+  i64InRange(offset: number, what: string): number | undefined {
     this.require(offset, 8, what);
     const high = this.#view.getInt32(offset + 4, true);
     const value = high * 2 ** 32 + this.#view.getUint32(offset, true);
-    if (!Number.isSafeInteger(value)) throw this.error(`corrupt: ${what} is out of range`);
-    return value;
+    return Number.isSafeInteger(value) ? value : undefined;
   }
 
   /**

@@ -34,7 +34,8 @@ const layouts = {
 
 /**
  * The symbols of `elf`, or else those that its segments carry. They are read at the first look-up: most runs never ask. A
- * table or a name that lies outside the file counts as absent, since a kernel runs as well without.
+ * table or a name that lies outside the file counts as absent, and so does a symbol whose value is no address, since a kernel
+ * runs as well without.
  */
 export function symbolTable(elf: Elf, segments: Segments = []): SymbolTable {
   const has = elf.sections.some(({ type }) => type === sectionTypes.symbolTable);
@@ -142,7 +143,8 @@ function readSymbols({ reader, width, sections }: Elf): NamedAddress[] {
     const name = reader.string(strings.offset + reader.u32(at, what));
     if (!name) continue;
     const value = at + layout.value;
-    found.push({ name, address: width === 32 ? reader.u32(value, what) : reader.i64(value, what) });
+    const address = width === 32 ? reader.u32(value, what) : reader.i64InRange(value, what);
+    if (address !== undefined) found.push({ name, address });
   }
   return found;
 }

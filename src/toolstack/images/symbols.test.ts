@@ -1,0 +1,43 @@
+/**
+ * Symbol tables that are damaged: they must not be in the way of the kernel.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { sectionTypes } from './elf.ts';
+import { ImageReader } from './reader.ts';
+import { type SymbolTable, symbolTable } from './symbols.ts';
+
+const symbolBytes = 24;
+
+/** The symbols of a 64-bit file with nothing but functions at these addresses. */
+function symbolsAt(addresses: readonly bigint[], name = 'name'): SymbolTable {
+  const tableBytes = addresses.length * symbolBytes;
+  const bytes = new Uint8Array(tableBytes + name.length + 1);
+  const view = new DataView(bytes.buffer);
+  for (const [index, address] of addresses.entries()) {
+    const at = index * symbolBytes;
+    view.setUint8(at + 4, 0x12); // global function
+    view.setUint16(at + 6, 1, true);
+    view.setBigUint64(at + 8, address, true);
+  }
+  bytes.set(new TextEncoder().encode(name), tableBytes);
+  const section = { headerOffset: 0, name: '', link: 1, entrySize: 0 };
+  return symbolTable({
+    reader: new ImageReader(bytes, 'kernel'),
+    width: 64,
+    entry: 0,
+    programHeaders: [],
+    sections: [
+      { ...section, type: sectionTypes.symbolTable, offset: 0, size: tableBytes },
+      { ...section, type: sectionTypes.stringTable, offset: tableBytes, size: name.length + 1 },
+    ],
+  });
+}
+
+test('a symbol whose value is no address is left out, and the others are found', () => {
+  const symbols = symbolsAt([0x7fff_ffff_ffff_ffffn, 0x1000n, 0x8000_0000_0000_0000n]);
+  assert.equal(symbols.size, 1);
+  assert.equal(symbols.addressOf('name'), 0x1000);
+  assert.deepEqual(symbols.nearest(0x1004), { name: 'name', offset: 4 });
+  assert.equal(symbolsAt([0x7fff_ffff_ffff_ffffn]).nearest(0x1000), undefined);
+});
