@@ -29,7 +29,8 @@ const TWO_32 = 4294967296;
 /** Reads a file of symbols. Raises ImageError if it is neither kind, or has none; `name` is what errors call it. */
 export function readSymbolFile(bytes: Uint8Array, name: string): SymbolFile {
   const file = isElf(new ImageReader(bytes, name)) ? fromElf(bytes, name) : fromMap(bytes, name);
-  if (file.symbols.size === 0) throw new ImageError(name, 'it has no symbols: expected a .symtab section');
+  if (file.symbols.size === 0)
+    throw new ImageError(name, 'it has no symbols, or too many: expected a .symtab section');
   return file;
 }
 

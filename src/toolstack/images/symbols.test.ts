@@ -1,5 +1,5 @@
 /**
- * Symbol tables that are damaged: they must not be in the way of the kernel.
+ * Symbol tables that are damaged, or larger than any kernel's: they must not be in the way of the kernel.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,9 +9,9 @@ import { type SymbolTable, symbolTable } from './symbols.ts';
 
 const symbolBytes = 24;
 
-/** The symbols of a 64-bit file with nothing but functions at these addresses. */
-function symbolsAt(addresses: readonly bigint[], name = 'name'): SymbolTable {
-  const tableBytes = addresses.length * symbolBytes;
+/** The symbols of a 64-bit file with nothing but functions at these addresses, all of one name, and `more` undefined ones. */
+function symbolsAt(addresses: readonly bigint[], name = 'name', more = 0): SymbolTable {
+  const tableBytes = (addresses.length + more) * symbolBytes;
   const bytes = new Uint8Array(tableBytes + name.length + 1);
   const view = new DataView(bytes.buffer);
   for (const [index, address] of addresses.entries()) {
@@ -40,4 +40,16 @@ test('a symbol whose value is no address is left out, and the others are found',
   assert.equal(symbols.addressOf('name'), 0x1000);
   assert.deepEqual(symbols.nearest(0x1004), { name: 'name', offset: 4 });
   assert.equal(symbolsAt([0x7fff_ffff_ffff_ffffn]).nearest(0x1000), undefined);
+});
+
+test('a table of more symbols than any kernel has counts as absent', () => {
+  assert.equal(symbolsAt([0x1000n], 'name', 2 ** 20 - 1).size, 1);
+  assert.equal(symbolsAt([0x1000n], 'name', 2 ** 20).size, 0);
+});
+
+test('a table whose names are longer together than any kernel has counts as absent', () => {
+  const addresses = Array.from({ length: 2 ** 13 + 1 }, (_, index) => BigInt(index));
+  const name = 'n'.repeat(4096);
+  assert.equal(symbolsAt(addresses.slice(1), name).size, 2 ** 13);
+  assert.equal(symbolsAt(addresses, name).size, 0);
 });

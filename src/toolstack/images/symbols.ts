@@ -27,6 +27,11 @@ const undefinedSection = 0;
 /** Section indexes from here on have special meanings (absolute, common): no place in the image. */
 const firstSpecialSection = 0xff00;
 
+/** A table of more rows counts as absent: Linux has some 200,000. */
+const mostSymbols = 2 ** 20;
+/** So does one whose names are longer together, for many rows may name one long string. Linux's names have some 6 MB. */
+const mostNameBytes = 2 ** 25;
+
 const layouts = {
   32: { bytes: 16, value: 4, info: 12, section: 14 },
   64: { bytes: 24, value: 8, info: 4, section: 6 },
@@ -133,8 +138,10 @@ function readSymbols({ reader, width, sections }: Elf): NamedAddress[] {
   if (table === undefined || strings?.type !== sectionTypes.stringTable) return [];
   if (!reader.holds(table.offset, table.size)) return [];
   const layout = layouts[width];
+  if (table.size > mostSymbols * layout.bytes) return [];
   const what = 'a symbol';
   const found: NamedAddress[] = [];
+  let nameBytes = 0;
   for (let at = table.offset; at + layout.bytes <= table.offset + table.size; at += layout.bytes) {
     const section = reader.u16(at + layout.section, what);
     const kind = reader.u8(at + layout.info, what) & 15;
@@ -142,6 +149,8 @@ function readSymbols({ reader, width, sections }: Elf): NamedAddress[] {
       continue;
     const name = reader.string(strings.offset + reader.u32(at, what));
     if (!name) continue;
+    nameBytes += name.length;
+    if (nameBytes > mostNameBytes) return [];
     const value = at + layout.value;
     const address = width === 32 ? reader.u32(value, what) : reader.i64InRange(value, what);
     if (address !== undefined) found.push({ name, address });
