@@ -41,7 +41,7 @@ test('an exception without error code in the kernel pushes seven words below its
     hexOf(KERNEL_CODE),
     // RPL 0 says that the kernel was interrupted; the saved mask is clear.
     '000000000000e030',
-    '0000000000000202',
+    '0000000000010202',
     hexOf(KERNEL_STACK - 4),
     '000000000000e02b',
   ]);
@@ -64,7 +64,7 @@ test('the frame shows the event mask in bits 32 to 39 of CS and, inverted, as IF
   world.step(exits.exception(0));
   const bottom = KERNEL_STACK - 7 * 8;
   assert.equal(world.words(bottom, 5)[3], '000000010000e030');
-  assert.equal(world.words(bottom, 5)[4], '0000000000000002');
+  assert.equal(world.words(bottom, 5)[4], '0000000000010002');
 });
 
 test('a handler registered with the mask flag is entered with events masked, the old mask saved', () => {
@@ -132,12 +132,12 @@ test('IOPL is in the frame only with the architectural_iopl assist', () => {
   const world = kernelWorld();
   world.vcpu.iopl = 1;
   world.step(exits.exception(0));
-  assert.equal(world.words(KERNEL_STACK - 7 * 8, 5)[4], '0000000000000002');
+  assert.equal(world.words(KERNEL_STACK - 7 * 8, 5)[4], '0000000000010002');
   const other = kernelWorld();
   other.vcpu.iopl = 1;
   other.domain.vmAssist |= 1 << VMASST_TYPE_architectural_iopl;
   other.step(exits.exception(0));
-  assert.equal(other.words(KERNEL_STACK - 7 * 8, 5)[4], '0000000000001002');
+  assert.equal(other.words(KERNEL_STACK - 7 * 8, 5)[4], '0000000000011002');
 });
 
 test('a frame may lie in two pages', () => {

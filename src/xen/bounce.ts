@@ -3,7 +3,7 @@
  *
  *     SS                            <- stack, aligned down to 16 bytes
  *     RSP
- *     RFLAGS                        IF = the event mask was clear; IOPL only with architectural_iopl
+ *     RFLAGS                        IF = the event mask was clear; IOPL only with architectural_iopl; RF for a fault
  *     CS | saved mask << 32         RPL 0 if the kernel was interrupted, 3 if it was the user
  *     RIP
  *     [error code]                  for the exceptions that have one
@@ -73,10 +73,10 @@ const RIP_WORD = 2;
 
 /**
  * Builds a frame and points the vCPU at `address` in its kernel. `error` is NO_ERROR_CODE or the error code to push;
- * `masksEvents` sets the event mask after saving it. Crashes the domain where Xen does: no handler, or a stack that
+ * `masksEvents` sets the event mask after saving it; `resume` is FLAG_RF for a fault, else 0. Crashes the domain where Xen does: no handler, or a stack that
  * cannot be written.
  */
-export function bounce(vcpu: XenVcpu, address: Gva, error: number, masksEvents: boolean): void {
+export function bounce(vcpu: XenVcpu, address: Gva, error: number, masksEvents: boolean, resume = 0): void {
   const { state, domain } = vcpu;
   const { memory } = domain.host;
   let cs = state.selector(CS);
@@ -107,7 +107,7 @@ export function bounce(vcpu: XenVcpu, address: Gva, error: number, masksEvents: 
   const maskAt = vcpu.vcpuInfoHost + MASK_OFFSET;
   const mask = memory.u8[maskAt]!;
   const flags = state.rflags;
-  let pushed = flags & ~(FLAG_IF | FLAG_IOPL);
+  let pushed = (flags & ~(FLAG_IF | FLAG_IOPL)) | resume;
   if (mask === 0) pushed |= FLAG_IF;
   if (domain.hasAssist(VMASST_TYPE_architectural_iopl)) pushed |= vcpu.iopl << 12;
   // With an error code, what lies below it moves down by one word.
@@ -140,8 +140,16 @@ function setWord(frame: Int32Array, index: number, low: number, high: number): v
   frame[index * 2 + 1] = high;
 }
 
-/** Hands a hardware exception to the guest's kernel; RIP is where the frame shall say it happened. */
-export function injectException(vcpu: XenVcpu, vector: number, error: number): void {
+/**
+ * Hands a fault of the processor to the guest's kernel, RIP being that of the instruction. Its frame has RF set (Intel SDM
+ * 3B, 18.3.1.1), which Xen passes on.
+ */
+export function injectFault(vcpu: XenVcpu, vector: number, error: number): void {
+  injectException(vcpu, vector, error, FLAG_RF);
+}
+
+/** Hands a hardware exception to the guest's kernel; RIP is where the frame shall say it happened. `resume`: see `bounce`. */
+export function injectException(vcpu: XenVcpu, vector: number, error: number, resume = 0): void {
   const { traps, domain } = vcpu;
   const { trace } = domain.host;
   const code = ((HAVE_ERROR_CODE >>> vector) & 1) !== 0 ? error : NO_ERROR_CODE;
@@ -150,7 +158,7 @@ export function injectException(vcpu: XenVcpu, vector: number, error: number): v
     vcpu.crash(describeUnhandled(vcpu, vector, error));
     return;
   }
-  bounce(vcpu, traps.address[vector]!, code, traps.masksEvents(vector));
+  bounce(vcpu, traps.address[vector]!, code, traps.masksEvents(vector), resume);
 }
 
 /** Hands a page fault to the guest's kernel: CR2 first, and the user bit as the guest counts modes. */
@@ -164,7 +172,7 @@ export function injectPageFault(vcpu: XenVcpu, address: Gva, error: number): voi
     vcpu.crash(`${describeUnhandled(vcpu, VECTOR_PF, code)} at address ${formatGva(address)}`);
     return;
   }
-  bounce(vcpu, traps.address[VECTOR_PF]!, code, traps.masksEvents(VECTOR_PF));
+  bounce(vcpu, traps.address[VECTOR_PF]!, code, traps.masksEvents(VECTOR_PF), FLAG_RF);
 }
 
 /** INT n that the guest's table permits: no error code, RIP behind the instruction. */

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { x86_64 as wide } from '../abi/xen/numbers/index.ts';
+import { CPU_DR } from '../machine/layout.ts';
 import { PAGE_SIZE } from '../machine/memory.ts';
-import { CS, FLAG_AC, R11, RAX, RCX, RSP } from '../machine/x86/registers.ts';
+import { CS, FLAG_AC, FLAG_RF, R11, RAX, RCX, RSP } from '../machine/x86/registers.ts';
 import { ATTR_D } from '../machine/x86/state.ts';
+import { DR6_STEP } from './control.ts';
 import type { HypercallFamily } from './hypercalls/dispatch.ts';
 import { CONTINUE } from './hypercalls/dispatch.ts';
 import { exits } from './testing/fake-processor.ts';
@@ -185,7 +187,7 @@ test('a misaligned access of the user is #AC with error code 0; the kernel runs 
   assert.equal(state.rip, handlerOf(17));
   assert.equal(state.rflags & FLAG_AC, 0);
   const words = world.words(ENTRY_STACK - 64, 6);
-  assert.deepEqual([words[2], words[3], words[5]], [hexOf(0), hexOf(USER), hexOf(0x202 | FLAG_AC)]);
+  assert.deepEqual([words[2], words[3], words[5]], [hexOf(0), hexOf(USER), hexOf(0x202 | FLAG_AC | FLAG_RF)]);
 });
 
 test('INT n that is let through pushes no error code even for a vector that has one', () => {
@@ -220,6 +222,55 @@ test('INT3 is not privilege-checked', () => {
   world.step(exits.interrupt(3, 1));
   assert.equal(world.state.rip, handlerOf(3));
   assert.equal(world.words(ENTRY_STACK - 56, 3)[2], hexOf(USER + 1));
+});
+
+test('INT1 is #DB from anywhere, behind itself; INT n with that vector is what its gate permits', () => {
+  const world = handledWorld(0);
+  world.startUser();
+  world.vcpu.upcallMask = 0;
+  world.state.rip = USER + 1;
+  world.step(exits.interrupt(1, 1));
+  assert.equal(world.state.rip, handlerOf(1));
+  const words = world.words(ENTRY_STACK - 56, 5);
+  assert.deepEqual([words[2], words[4]], [hexOf(USER + 1), hexOf(0x202)]);
+  assert.equal(world.state.low(CPU_DR + 6 * 8) & DR6_STEP, 0);
+  const other = handledWorld(0);
+  other.startUser();
+  other.state.rip = USER + 2;
+  other.step(exits.interrupt(1, 2));
+  assert.equal(other.state.rip, handlerOf(13));
+});
+
+test('the frame of a fault has RF set, as the processor leaves it; that of a trap has not', () => {
+  const flagsOf = (vector: number, step: ReturnType<typeof exits.exception>, words: number): string => {
+    const world = handledWorld();
+    world.startUser();
+    world.vcpu.upcallMask = 0;
+    world.state.rip = USER + 2;
+    world.step(step);
+    assert.equal(world.state.rip, handlerOf(vector));
+    assert.equal(world.state.rflags & FLAG_RF, 0, 'the handler runs without it');
+    return world.words(ENTRY_STACK - words * 8, words)[words - 3]!;
+  };
+  const faults = [0, 5, 6, 7, 16, 19].map((vector) => flagsOf(vector, exits.exception(vector), 7));
+  const withCode = [10, 11, 12, 13, 17].map((vector) => flagsOf(vector, exits.exception(vector, 8), 8));
+  const pageFault = flagsOf(14, exits.pageFault(USER, 4), 8);
+  for (const flags of [...faults, ...withCode, pageFault]) assert.equal(flags, hexOf(0x10202));
+  const traps = [flagsOf(1, exits.exception(1), 7), flagsOf(3, exits.interrupt(3, 1), 7)];
+  assert.deepEqual(traps, [hexOf(0x202), hexOf(0x202)]);
+});
+
+test('a single step ends behind a write to a page table, too', () => {
+  const world = handledWorld();
+  world.mm.handled = () => {
+    world.state.rip = KERNEL_CODE + 3;
+    return true;
+  };
+  world.vcpu.setFlags(0x302);
+  world.step(exits.pageFault(KERNEL_CODE, 7));
+  assert.equal(world.state.rip, handlerOf(1));
+  assert.equal(world.words(KERNEL_STACK - 56, 3)[2], hexOf(KERNEL_CODE + 3));
+  assert.equal(world.state.low(CPU_DR + 6 * 8) & DR6_STEP, DR6_STEP);
 });
 
 test('INT 0x82 is no hypercall for a 64-bit domain', () => {

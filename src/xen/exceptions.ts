@@ -29,11 +29,19 @@ import {
   VECTOR_PF,
   VECTOR_UD,
 } from '../machine/x86/registers.ts';
-import { bounce, injectException, injectInterrupt, injectPageFault, NO_ERROR_CODE } from './bounce.ts';
+import {
+  bounce,
+  injectException,
+  injectFault,
+  injectInterrupt,
+  injectPageFault,
+  NO_ERROR_CODE,
+} from './bounce.ts';
 import { DR6_INITIAL, DR6_STEP } from './control.ts';
 import { answerCpuid } from './emulate/cpuid.ts';
 import { emulateForcedCpuid } from './emulate/invalid-op.ts';
 import { emulatePrivileged } from './emulate/privileged.ts';
+import { trapIfStepping } from './emulate/retire.ts';
 import type { XenVcpu } from './vcpu.ts';
 
 /** Error code of a fault that names an IDT entry. */
@@ -42,6 +50,7 @@ const ERROR_IDT = 2;
 const HYPERCALL_VECTOR = 0x82;
 const LEGACY_SYSCALL_VECTOR = 0x80;
 const SYSCALL_BYTES = 2;
+const INT1_BYTES = 1;
 const VECTORS_OF_EXCEPTIONS = 32;
 
 export function handleExit(vcpu: XenVcpu, exit: Exit): void {
@@ -63,7 +72,7 @@ export function handleExit(vcpu: XenVcpu, exit: Exit): void {
       break;
     case Exit.Vmcall:
       // No hardware virtualization here: to a PV guest these are undefined instructions.
-      injectException(vcpu, VECTOR_UD, 0);
+      injectFault(vcpu, VECTOR_UD, 0);
       break;
     case Exit.Budget:
       break;
@@ -119,8 +128,9 @@ function handleInterrupt(vcpu: XenVcpu, vector: number, length: number): void {
     domain.hypercalls.dispatch(vcpu);
     return;
   }
-  // The gates of these two can be reached from ring 3; the guest's own privilege level for them is not looked at.
-  if (vector === VECTOR_BP || vector === VECTOR_OF) {
+  // The gates of these two can be reached from ring 3, and INT1 asks no gate: the guest's own privilege level for them is not
+  // looked at.
+  if (vector === VECTOR_BP || vector === VECTOR_OF || (vector === VECTOR_DB && length === INT1_BYTES)) {
     injectException(vcpu, vector, 0);
     return;
   }
@@ -130,7 +140,7 @@ function handleInterrupt(vcpu: XenVcpu, vector: number, length: number): void {
     return;
   }
   state.rip = state.rip - length;
-  injectException(vcpu, VECTOR_GP, (vector << 3) | ERROR_IDT);
+  injectFault(vcpu, VECTOR_GP, (vector << 3) | ERROR_IDT);
 }
 
 function handleException(vcpu: XenVcpu, vector: number, error: number): void {
@@ -142,13 +152,13 @@ function handleException(vcpu: XenVcpu, vector: number, error: number): void {
       break;
     case VECTOR_GP:
       // A fault with an error code names a selector: nothing to emulate.
-      if (error !== 0 || !emulatePrivileged(vcpu)) injectException(vcpu, VECTOR_GP, error);
+      if (error !== 0 || !emulatePrivileged(vcpu)) injectFault(vcpu, VECTOR_GP, error);
       break;
     case VECTOR_UD:
-      if (!emulateForcedCpuid(vcpu)) injectException(vcpu, VECTOR_UD, 0);
+      if (!emulateForcedCpuid(vcpu)) injectFault(vcpu, VECTOR_UD, 0);
       break;
     case VECTOR_NM:
-      injectException(vcpu, VECTOR_NM, 0);
+      injectFault(vcpu, VECTOR_NM, 0);
       vcpu.taskSwitched = false;
       break;
     case VECTOR_DB: {
@@ -163,7 +173,7 @@ function handleException(vcpu: XenVcpu, vector: number, error: number): void {
       vcpu.crash(`double fault at RIP ${formatGva(state.rip)}`);
       break;
     default:
-      injectException(vcpu, vector, error);
+      injectFault(vcpu, vector, error);
   }
 }
 
@@ -179,6 +189,7 @@ function handlePageFault(vcpu: XenVcpu, error: number): void {
     domain.hasAssist(VMASST_TYPE_writable_pagetables) &&
     domain.mm.handlePageFault(vcpu.id, address, error)
   ) {
+    trapIfStepping(vcpu);
     return;
   }
   injectPageFault(vcpu, address, error);

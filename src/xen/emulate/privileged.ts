@@ -25,7 +25,7 @@ import { CPU_CR2, CPU_TSC_AUX } from '../../machine/layout.ts';
 import { PAGE_SIZE } from '../../machine/memory.ts';
 import { GuestFault } from '../../machine/x86/guest-memory.ts';
 import { RAX, RCX, RDX, VECTOR_GP, VECTOR_UD } from '../../machine/x86/registers.ts';
-import { injectException, injectPageFault } from '../bounce.ts';
+import { injectFault, injectPageFault } from '../bounce.ts';
 import {
   CR0_TS,
   debugRegisterHigh,
@@ -76,10 +76,10 @@ export function emulatePrivileged(vcpu: XenVcpu): boolean {
       retireInstruction(vcpu, instruction.next);
       return true;
     case Outcome.Protection:
-      injectException(vcpu, VECTOR_GP, 0);
+      injectFault(vcpu, VECTOR_GP, 0);
       return true;
     case Outcome.Undefined:
-      injectException(vcpu, VECTOR_UD, 0);
+      injectFault(vcpu, VECTOR_UD, 0);
       return true;
     case Outcome.Refused:
       return false;

@@ -15,7 +15,18 @@ import { iret_context, vcpu_info } from '../../abi/xen/structures/index.ts';
 import { CPU_RIP } from '../../machine/layout.ts';
 import { type Gva, PAGE_SIZE } from '../../machine/memory.ts';
 import { formatGva } from '../../machine/x86/guest-memory.ts';
-import { CS, FLAG_IF, FLAG_IOPL, FLAG_VM, R11, RAX, RCX, RSP, SS } from '../../machine/x86/registers.ts';
+import {
+  CS,
+  FLAG_IF,
+  FLAG_IOPL,
+  FLAG_RF,
+  FLAG_VM,
+  R11,
+  RAX,
+  RCX,
+  RSP,
+  SS,
+} from '../../machine/x86/registers.ts';
 import type { XenVcpu } from '../vcpu.ts';
 import { type HypercallFamily, NO_RESULT } from './dispatch.ts';
 
@@ -76,7 +87,8 @@ function iret(vcpu: XenVcpu): number {
   if (domain.hasAssist(VMASST_TYPE_architectural_iopl)) vcpu.iopl = (rflags & FLAG_IOPL) >>> IOPL_SHIFT;
   state.set(CPU_RIP, frame[AT.rip]!, frame[AT.rip + 1]!);
   vcpu.setSelector(CS, cs | 3);
-  vcpu.setFlags((rflags & ~(FLAG_IOPL | FLAG_VM)) | FLAG_IF);
+  // RF is gone after one instruction; all it could hold off is a breakpoint at that.
+  vcpu.setFlags((rflags & ~(FLAG_IOPL | FLAG_VM | FLAG_RF)) | FLAG_IF);
   state.setReg(RSP, frame[AT.rsp]!, frame[AT.rsp + 1]!);
   vcpu.setSelector(SS, (frame[AT.ss]! & 0xffff) | 3);
   if ((frame[AT.flags]! & wide.VGCF_in_syscall) === 0) {
