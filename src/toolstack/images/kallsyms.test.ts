@@ -23,11 +23,14 @@ const SYMBOLS: NamedAddress[] = Array.from({ length: 700 }, (_, i) => ({
   address: i < 3 ? i * 0x1000 : BASE + i * 16,
 }));
 
-/** A table as scripts/kallsyms.c lays it out: of Linux 6.1, with the offsets in front, or of 6.4 and later. */
-function table(offsetsFirst: boolean): Uint8Array {
+/**
+ * A table as scripts/kallsyms.c lays it out: of Linux 6.1, with the offsets in front, or of 6.4 and later. `second` is what
+ * the token 0x02 stands for.
+ */
+function table(offsetsFirst: boolean, symbols = SYMBOLS, second = '2?'): Uint8Array {
   // The tokens: every character is its own, but 0x01 stands for "start_".
   const tokens = Array.from({ length: 256 }, (_, i) =>
-    i === 1 ? 'start_' : i < 33 ? `${i}?` : String.fromCharCode(i),
+    i === 1 ? 'start_' : i === 2 ? second : i < 33 ? `${i}?` : String.fromCharCode(i),
   );
   const out = new Layout();
   const label = () => {
@@ -36,7 +39,7 @@ function table(offsetsFirst: boolean): Uint8Array {
   };
   const offsets = () => {
     label();
-    for (const { address } of SYMBOLS) out.put(4, address >= 0 ? address : BASE - 1 - address + TWO_32);
+    for (const { address } of symbols) out.put(4, address >= 0 ? address : BASE - 1 - address + TWO_32);
     label();
     out.put(8, 0);
     const at = out.bytes.length - 8;
@@ -47,10 +50,10 @@ function table(offsetsFirst: boolean): Uint8Array {
   for (let i = 0; i < 40; i++) out.put(4, 0x9000 + i);
   if (offsetsFirst) offsets();
   label();
-  out.put(4, SYMBOLS.length);
+  out.put(4, symbols.length);
   const names = label();
   const markers: number[] = [];
-  for (const [i, { name }] of SYMBOLS.entries()) {
+  for (const [i, { name }] of symbols.entries()) {
     if (i % 256 === 0) markers.push(out.bytes.length - names);
     const text = name.startsWith('start_') ? ['T', '\x01', ...name.slice(6)] : ['T', ...name];
     if (text.length < 128) out.put(1, text.length);
@@ -112,6 +115,14 @@ test('an image that is full of what a table begins with is given up', () => {
   for (let at = 0; at + tokens.length < image.length; at += tokens.length) image.set(tokens, at);
   assert.deepEqual(readKallsyms(image), []);
   assert.equal(carriedTable([{ bytes: image }]), undefined);
+});
+
+test('a table whose names are longer together than any kernel’s is none', () => {
+  const name = (length: number): NamedAddress[] =>
+    SYMBOLS.map(({ address }, i) => ({ name: i === 20 ? '\x02'.repeat(length) : `start_${i}`, address }));
+  const token = 'x'.repeat(40_000);
+  assert.equal(readKallsyms(table(true, name(9), token))[20]?.name.length, 360_000);
+  assert.deepEqual(readKallsyms(table(true, name(12_000), token)), []);
 });
 
 test('an image without a table has no symbols', () => {

@@ -27,6 +27,8 @@ const FEWEST_SYMBOLS = SYMBOLS_A_MARKER * 2;
 const LONGEST_TOKENS = 65536;
 /** So many steps are made to find the names, and no more: a stock kernel takes half a million, an evil one could ask for any number. */
 const MOST_STEPS = 2 ** 23;
+/** Names that are longer together are no kernel's: Linux's have some 6 MB, while a token repeated gives any length. */
+const MOST_NAME_CHARACTERS = 2 ** 25;
 const KINDS = /^[a-zA-Z?]/;
 const KERNEL_HALF = -0x800000000000;
 
@@ -210,11 +212,14 @@ function decode(
   const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
   const symbols: NamedAddress[] = [];
   let at = first;
+  let room = MOST_NAME_CHARACTERS;
   for (let symbol = 0; symbol < count; symbol++) {
     const { length, bytes } = lengthAt(view, at);
     at += bytes;
     let name = '';
-    for (let i = 0; i < length; i++) name += strings[image[at + i]!]!;
+    for (let i = 0; i < length && name.length <= room; i++) name += strings[image[at + i]!]!;
+    room -= name.length;
+    if (room < 0) return [];
     at += length;
     symbols.push({ name: name.slice(1), address: addresses[symbol]! });
   }
