@@ -10,7 +10,6 @@
  * This is work that Xen's toolstack does from domain 0, in its order and with its choices, so that a kernel finds what
  * it finds there. (Xen 4.17, tools/libs/guest/xg_dom_core.c, xg_dom_x86.c, xg_dom_boot.c; tools/libs/light/libxl_dom.c.)
  */
-
 import {
   GNTTAB_RESERVED_CONSOLE,
   GNTTAB_RESERVED_XENSTORE,
