@@ -230,6 +230,9 @@ export const TLB_ENTRIES = 1024;
 export const TLB_ENTRY_SIZE = 32;
 export const TLB_BANK_SIZE = 0x8000;
 export const TLB_BANK_COUNT = 128;
+/** Offset in a bank of an address's entry: (low half of the address >>> TLB_INDEX_SHIFT) & TLB_INDEX_MASK. */
+export const TLB_INDEX_SHIFT = 7;
+export const TLB_INDEX_MASK = 0x7fe0;
 /** Equals no page's address, also where the lowest bits of an address stand beside it, which tell whether it is aligned. */
 export const TLB_EMPTY = 0x800;
 export const TLB_READ = 0;

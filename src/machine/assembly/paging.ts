@@ -50,6 +50,8 @@ import {
   TLB_CODE,
   TLB_EMPTY,
   TLB_EXECUTE,
+  TLB_INDEX_MASK,
+  TLB_INDEX_SHIFT,
   TLB_READ,
   TLB_WRITE,
 } from '../layout.ts';
@@ -165,13 +167,18 @@ function codeLines(page: i32): i64 {
   return load<i64>(load<i32>(ENGINE_CODE_LINES) + (((page - load<i32>(ENGINE_FRAMES_BASE)) >>> 12) << 3));
 }
 
+/** The TLB entry of an address in the active bank. */
+function entryOf(va: i64): i32 {
+  return load<i32>(CPU + CPU_TLB_BANK) + ((<i32>va >>> TLB_INDEX_SHIFT) & TLB_INDEX_MASK);
+}
+
 /** Translates and fills the TLB entry of `va`. Returns the host address of the byte, or 0. */
 function fill(va: i64, access: i32): i32 {
   const page = walk(va, access);
   if (page == 0) return 0;
   // What is fetched has a tag of its own, which `setCodePage` writes: reads and writes never evict it, nor it them.
   if (access == FETCH) return page + (<i32>va & 0xfff);
-  const entry = load<i32>(CPU + CPU_TLB_BANK) + ((<i32>va >>> 7) & 0x7fe0);
+  const entry = entryOf(va);
   const tag = va & ~0xfff;
   const addend = page - <i32>tag;
   store<i64>(entry + TLB_READ, tag);
@@ -299,7 +306,7 @@ export function fetchPage(va: i64): i32 {
   const frame = (host - load<i32>(ENGINE_FRAMES_BASE)) >>> 12;
   const codePage = load<i32>(load<i32>(ENGINE_CODE_PAGES) + (frame << 3) + slot);
   if (codePage == 0) return 0;
-  const entry = load<i32>(CPU + CPU_TLB_BANK) + ((<i32>va >>> 7) & 0x7fe0);
+  const entry = entryOf(va);
   store<i64>(entry + TLB_EXECUTE, va & ~0xfff);
   store<i32>(entry + TLB_CODE, codePage);
   return codePage;
@@ -309,7 +316,7 @@ export function fetchPage(va: i64): i32 {
 
 export function translate(low: i32, high: i32, access: i32): i32 {
   const va = (<i64>high << 32) | <i64>(<u32>low);
-  const entry = load<i32>(CPU + CPU_TLB_BANK) + ((<i32>va >>> 7) & 0x7fe0);
+  const entry = entryOf(va);
   const tag = load<i64>(entry + (access == WRITE ? TLB_WRITE : TLB_READ));
   if (access != FETCH && tag == (va & ~0xfff)) return load<i32>(entry + TLB_ADDEND) + <i32>va;
   return fill(va, access);
@@ -318,7 +325,7 @@ export function translate(low: i32, high: i32, access: i32): i32 {
 /** Marks the entry that `translate(…, FETCH)` has filled as executable, with its decoded page. */
 export function setCodePage(low: i32, high: i32, codePage: i32): void {
   const va = (<i64>high << 32) | <i64>(<u32>low);
-  const entry = load<i32>(CPU + CPU_TLB_BANK) + ((<i32>va >>> 7) & 0x7fe0);
+  const entry = entryOf(va);
   store<i64>(entry + TLB_EXECUTE, va & ~0xfff);
   store<i32>(entry + TLB_CODE, codePage);
 }
@@ -326,7 +333,7 @@ export function setCodePage(low: i32, high: i32, codePage: i32): void {
 /** Empties the entry of `va` in the active bank. */
 export function invalidatePage(low: i32, high: i32): void {
   const va = (<i64>high << 32) | <i64>(<u32>low);
-  emptyEntry(load<i32>(CPU + CPU_TLB_BANK) + ((<i32>va >>> 7) & 0x7fe0));
+  emptyEntry(entryOf(va));
 }
 
 function emptyEntry(entry: i32): void {

@@ -86,6 +86,7 @@ import {
 } from './record.ts';
 import type { Instruction } from './region.ts';
 import { SS } from './registers.ts';
+import { tlbEntry } from './tlb-entry.ts';
 
 const BASE = i32(0);
 
@@ -328,7 +329,7 @@ export class CompilerEmitter extends Emitter {
     if (this.long || size > 8) return super.translate(address, size, write);
     const { f } = this;
     const va = f.let(address);
-    const entry = f.let(add(and(shrU(wrap(va), i32(7)), i32(0x7fe0)), this.bank));
+    const entry = f.let(tlbEntry(va, this.bank));
     const tag = load64(entry, write ? TLB_WRITE : TLB_READ);
     f.ifUnlikely(ne(tag, and(va, i64(-4096 + (size - 1)))), () => this.transfers.leaveAt(Exit.Miss));
     return f.let(add(load32(entry, TLB_ADDEND), wrap(va)));

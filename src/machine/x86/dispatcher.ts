@@ -41,7 +41,6 @@ import {
   shl,
   shrU,
   sub,
-  wrap,
 } from '../../wasm/expression.ts';
 import type { FunctionBuilder, FunctionReference, Local } from '../../wasm/function.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
@@ -68,7 +67,6 @@ import {
   ENGINE_RETURNS,
   HEAT_SHIFT,
   REG_PAGE,
-  TLB_CODE,
   TLB_EXECUTE,
 } from '../layout.ts';
 import { callSupport, type SupportFunctions } from './emitter.ts';
@@ -78,6 +76,7 @@ import { PSEUDO_COMPILED, REC_HANDLER, REC_LENGTH, REC_OFFSET } from './record.t
 import { COLD, LEAVE_STATUS, LEFT_COMPILED_CODE } from './region-emitter.ts';
 import { RSP } from './registers.ts';
 import { type exportedSignatures, importSupport } from './support-imports.ts';
+import { recordSlot, recordSlotIn, tlbEntry } from './tlb-entry.ts';
 
 const BASE = i32(0);
 /** In CPU_LEAVE: no function has left. */
@@ -154,10 +153,10 @@ function lookUp(f: FunctionBuilder, record: Local, address: Expression): void {
   f.scope(() => {
     const at = f.let(address);
     const page = f.let(and(at, i64(-4096)));
-    const entry = f.let(add(and(shrU(wrap(at), i32(7)), i32(0x7fe0)), load32(BASE, CPU + CPU_TLB_BANK)));
+    const entry = f.let(tlbEntry(at, load32(BASE, CPU + CPU_TLB_BANK)));
     f.set(record, BASE);
     f.if(eq(load64(entry, TLB_EXECUTE), page), () => {
-      f.set(record, load32(add(load32(entry, TLB_CODE), shl(and(wrap(at), i32(4095)), i32(2)))));
+      f.set(record, load32(recordSlot(entry, at)));
       f.store64(BASE, page, CPU + REG_PAGE);
     });
   });
@@ -167,7 +166,7 @@ function lookUp(f: FunctionBuilder, record: Local, address: Expression): void {
 function fetch(f: FunctionBuilder, record: Local, { support }: Links): void {
   f.set(record, callSupport(support, 'fetchPage', rip));
   f.if(record, () => {
-    f.set(record, load32(add(record, shl(and(wrap(rip), i32(4095)), i32(2)))));
+    f.set(record, load32(recordSlotIn(record, rip)));
     f.store64(BASE, and(rip, i64(-4096)), CPU + REG_PAGE);
   });
 }

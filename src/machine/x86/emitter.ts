@@ -49,8 +49,9 @@ import {
   xor,
 } from '../../wasm/expression.ts';
 import type { FunctionBuilder, FunctionReference, Local } from '../../wasm/function.ts';
-import { REG_PAGE, SCRATCH_LIMIT } from '../layout.ts';
+import { REG_PAGE, SCRATCH_LIMIT, TLB_ADDEND, TLB_READ, TLB_WRITE } from '../layout.ts';
 import { META_INVERT_PARITY, META_INVERT_SIGN } from './flags.ts';
+import { tlbEntry } from './tlb-entry.ts';
 
 /** What is fixed when a handler is emitted. */
 export interface Shape {
@@ -229,10 +230,10 @@ export abstract class Emitter {
     const { f } = this;
     const va = f.let(address);
     const host = f.local(I32);
-    const entry = f.let(add(and(shrU(wrap(va), i32(7)), i32(0x7fe0)), this.tlbBank()));
-    f.set(host, add(load32(entry, 24), wrap(va)));
+    const entry = f.let(tlbEntry(va, this.tlbBank()));
+    f.set(host, add(load32(entry, TLB_ADDEND), wrap(va)));
     const last = size > 1 ? add(va, i64(size - 1)) : va;
-    f.ifUnlikely(ne(load64(entry, write ? 8 : 0), and(last, i64(-4096))), () =>
+    f.ifUnlikely(ne(load64(entry, write ? TLB_WRITE : TLB_READ), and(last, i64(-4096))), () =>
       this.translateSlowly(host, va, size, write),
     );
     return host;

@@ -36,10 +36,8 @@ import {
   load64From8U,
   load64From16U,
   ltU,
-  shl,
   shrU,
   sub,
-  wrap,
 } from '../../wasm/expression.ts';
 import type { FunctionReference, Label } from '../../wasm/function.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
@@ -85,6 +83,7 @@ import {
 } from './record.ts';
 import { VECTOR_GP, VECTOR_UD } from './registers.ts';
 import { type exportedSignatures, importSupport } from './support-imports.ts';
+import { recordSlot, tlbEntry } from './tlb-entry.ts';
 import type { VariantTable } from './variants.ts';
 
 const BASE = i32(0);
@@ -367,7 +366,7 @@ export function buildInterpreter(
       const entry = f.let(tlbEntry(target, bank));
       const found = f.local(I32);
       f.if(eq(load64(entry, TLB_EXECUTE), page), () => {
-        f.set(found, load32(codeSlot(entry, target)));
+        f.set(found, load32(recordSlot(entry, target)));
         f.if(found, () => {
           f.if(linkFrom, () => {
             f.if(eq(load64(BASE, CPU + REG_PAGE), page), () => f.store32(linkFrom, found, REC_LINK));
@@ -388,17 +387,6 @@ export function buildInterpreter(
   f.return(kind);
   module.export('interpret', f);
   return module.finish();
-}
-
-/** The TLB entry of an address. */
-function tlbEntry(address: Expression, bank: Expression): Expression {
-  return add(and(shrU(wrap(address), i32(7)), i32(0x7fe0)), bank);
-}
-
-/** Where a decoded page's table holds the record of an address. */
-function codeSlot(entry: Expression, address: Expression): Expression {
-  const offset = and(wrap(address), i32(4095));
-  return add(load32(entry, TLB_CODE), shl(offset, i32(2)));
 }
 
 /** The target of a relative branch: the page it stands in plus its page-relative target. */

@@ -67,6 +67,7 @@ import { Exit } from './exits.ts';
 import { Status } from './interpreter-emitter.ts';
 import { REC_OFFSET, RECORD_SHIFT } from './record.ts';
 import { type Block, Flow, type Instruction, isAbsence, type Region } from './region.ts';
+import { tlbEntry } from './tlb-entry.ts';
 
 const BASE = i32(0);
 /** No canonical address: what a compiled function returns when CPU_LEAVE says why it came back. */
@@ -353,11 +354,6 @@ export class RegionEmitter implements Transfers {
 
   // -------------------------------------------------------------- from region to region
 
-  /** The TLB entry of an address. */
-  private tlbEntry(address: Expression): Expression {
-    return add(and(shrU(wrap(address), i32(7)), i32(0x7fe0)), this.bank);
-  }
-
   /**
    * The number of the function that goes on at an address: the compiled one that begins there, or COLD, which is then told
    * where. `offset` is the address counted from this page, if that is known. All locations must be in memory.
@@ -371,7 +367,7 @@ export class RegionEmitter implements Transfers {
     else {
       const bound = f.let(and(address, i64(-4096)));
       page = bound;
-      const entry = f.let(this.tlbEntry(address));
+      const entry = f.let(tlbEntry(address, this.bank));
       const slot = shl(and(wrap(address), i32(4095)), i32(1));
       f.set(target, i32(COLD));
       f.if(eq(load64(entry, TLB_EXECUTE), bound), () => {
@@ -427,7 +423,7 @@ export class RegionEmitter implements Transfers {
     );
     const away = ne(back, expected);
     // The page may have lost its place in the TLB meanwhile: it is fetched anew then, as the interpreter would.
-    const gone = ne(load64(this.tlbEntry(this.page), TLB_EXECUTE), this.page);
+    const gone = ne(load64(tlbEntry(this.page, this.bank), TLB_EXECUTE), this.page);
     f.ifUnlikely(or(load32(BASE, CPU + CPU_CODE_CHANGED), or(away, gone)), () => f.return(back, this.left));
     this.goOnBehind();
   }
