@@ -21,7 +21,7 @@ import {
   STEP_RECORDS,
   STEP_RECORDS_SIZE,
 } from '../layout.ts';
-import type { HostAddress, MachineMemory, Mfn } from '../memory.ts';
+import type { HostAddress, MachineMemory, Maddr, Mfn } from '../memory.ts';
 import { PAGE_SIZE } from '../memory.ts';
 import { type Decoder, Decoding } from './decoder.ts';
 import {
@@ -285,6 +285,18 @@ export class CodeCache {
     for (let line = offset >> 6; line <= last; line++) {
       if (line < 32) i32[at]! |= 1 << line;
       else i32[at + 1]! |= 1 << (line - 32);
+    }
+  }
+
+  /** Bytes of memory were written: code that was decoded from there is dropped. */
+  written(maddr: Maddr, length: number): void {
+    const end = maddr + length;
+    for (let at = maddr; at < end; ) {
+      const mfn = Math.floor(at / PAGE_SIZE);
+      const offset = at - mfn * PAGE_SIZE;
+      const count = Math.min(end - at, PAGE_SIZE - offset);
+      if (this.touches(mfn, offset, count)) this.invalidate(mfn);
+      at += count;
     }
   }
 

@@ -6,22 +6,17 @@
  * the hypervisor's.
  *
  * Reading order of this folder: registers, flags, definition, instructions/, emitter, interpreter-emitter, variants,
- * decoder, record, code-cache, interpreter, tlb-banks, engine.
+ * decoder, record, code-cache, instruction-fetch, interpreter, tlb-banks, generated-modules, engine.
  */
-import type { Signatures } from '../../wasm/disassemble.ts';
 import {
   CPU,
   CPU_BUDGET,
   CPU_CODE_BASE,
   CPU_CODE_CHANGED,
-  CPU_CODE_LIMIT,
-  CPU_CODE_SLOT,
   CPU_CR3,
   CPU_EXIT_ADDRESS,
-  CPU_EXIT_ERROR,
   CPU_EXIT_KIND,
   CPU_EXIT_RECORD,
-  CPU_EXIT_VECTOR,
   CPU_FLAGS_OTHER,
   CPU_INTERRUPT_WAITS,
   CPU_PHYSICAL_BASE,
@@ -29,9 +24,6 @@ import {
   CPU_RIP,
   CPU_SIZE,
   ENGINE_INTERPRETED,
-  MODE_CHECKED,
-  MODE_LONG,
-  REG_PAGE,
   STEP_RECORDS,
   TLB_CODE,
   TLB_EXECUTE,
@@ -39,37 +31,25 @@ import {
 import type { Gva, HostAddress, MachineMemory, Maddr } from '../memory.ts';
 import { PAGE_SIZE } from '../memory.ts';
 import { CheckedHandlers } from './checked-handlers.ts';
-import { CodeCache, codePageSlot, type FollowingPage } from './code-cache.ts';
+import { CodeCache } from './code-cache.ts';
 import { Compiler } from './compiler.ts';
+import { copyRun } from './cut-run.ts';
 import { Decoder } from './decoder.ts';
-import { buildDispatcher } from './dispatcher.ts';
 import { Exit } from './exits.ts';
+import { type GeneratedModules, generateModules } from './generated-modules.ts';
 import type { Translator } from './guest-memory.ts';
 import { Inspector } from './inspection.ts';
+import { InstructionFetch } from './instruction-fetch.ts';
 import { InstructionView } from './instruction-view.ts';
-import { instructionSet } from './instructions/index.ts';
-import { buildInterpreter } from './interpreter.ts';
-import { prebuiltInterpreter } from './prebuilt.ts';
-import {
-  PSEUDO_LINK,
-  PSEUDO_STOP,
-  PSEUDO_STRADDLE,
-  REC_DISPLACEMENT,
-  REC_HANDLER,
-  REC_HEAT,
-  REC_LINK,
-  REC_OFFSET,
-  REC_RUN,
-  RECORD_SIZE,
-} from './record.ts';
 import { FLAG_IF, FLAG_TF, VECTOR_DB, VECTOR_GP, VECTOR_SS } from './registers.ts';
 import { addressedStack, isBeyond } from './stack-fault.ts';
 import { VcpuState } from './state.ts';
-import { exportedSignatures, supportModuleBytes } from './support-imports.ts';
+import { ACCESS_READ, ACCESS_WRITE, type SupportExports } from './support-exports.ts';
 import { executeSystem, type SystemHooks } from './system.ts';
 import { CompilerTier, handlerOf, type TierLink, type TierStats } from './tier.ts';
 import { TlbBanks } from './tlb-banks.ts';
-import { type Variant, VariantTable } from './variants.ts';
+import { tlbEntryAt } from './tlb-entry.ts';
+import type { Variant, VariantTable } from './variants.ts';
 
 const TWO_32 = 4294967296;
 /** The root of an address space whose CR3 lies outside the guest's memory: no walk of it comes to an end. */
@@ -108,21 +88,7 @@ export interface EngineCounts {
   readonly tier: Readonly<TierStats> | undefined;
 }
 
-/** What the support module exports that TypeScript calls; addresses as halves. */
-interface SupportExports {
-  translate(low: number, high: number, access: number): number;
-  setCodePage(low: number, high: number, codePage: number): void;
-  invalidatePage(low: number, high: number): void;
-  emptyBank(bank: number): void;
-  forbidInlineWrites(page: number, banks: number): void;
-  forgetCode(codePage: number, banks: number): void;
-}
-
-const ACCESS_READ = 0;
-const ACCESS_WRITE = 1;
-const ACCESS_FETCH = 2;
-
-export class Engine implements Translator, FollowingPage {
+export class Engine implements Translator {
   readonly memory: MachineMemory;
   /** The state at the active place. */
   readonly cpu: VcpuState;
@@ -135,6 +101,7 @@ export class Engine implements Translator, FollowingPage {
   private readonly support: SupportExports;
   private readonly imports: WebAssembly.Imports;
   private readonly banks: TlbBanks;
+  private readonly fetch: InstructionFetch;
   /** The dispatcher: runs from a record, compiled or interpreted. */
   private execute: Execute;
   /**
@@ -147,113 +114,69 @@ export class Engine implements Translator, FollowingPage {
   private decided = false;
   private granted = 0;
   /** What compiles hot code; undefined for the interpreter alone. */
-  tier: CompilerTier | undefined;
+  readonly tier: CompilerTier | undefined;
   /** Shows what is held for an address of the guest. */
-  inspector!: Inspector;
+  readonly inspector: Inspector;
   private readonly kind: EngineKind;
   /** Instructions that `executeSystem` retired. */
   private systemRetired = 0;
   private active: VcpuState | undefined;
-  /** Page that is being decoded, and the mode, for `next`. */
-  private fetchLow = 0;
-  private fetchHigh = 0;
-  private mode = MODE_LONG;
-  /** Low half of the linear address that RIP stood for when its record was last looked for. */
-  private linearLow = 0;
 
   private constructor(
     memory: MachineMemory,
     options: EngineOptions,
-    imports: WebAssembly.Imports,
-    variants: VariantTable,
-    decoder: Decoder,
-    execute: Execute,
+    modules: GeneratedModules,
+    first: TierLink,
   ) {
+    const { support, set, variants, signatures } = modules;
     this.memory = memory;
     this.kind = options.kind ?? 'auto';
-    this.imports = imports;
-    const support = imports.support as unknown as SupportExports;
+    this.imports = modules.imports;
     this.support = support;
     this.variants = variants;
-    this.decoder = decoder;
-    this.execute = execute;
+    this.decoder = new Decoder(set, variants, memory);
+    this.execute = first.run;
     this.hooks = options.hooks ?? { readDescriptor: () => undefined };
     this.cpu = new VcpuState(memory, CPU);
     this.cpu.reset();
     this.banks = new TlbBanks(memory, (bank) => support.emptyBank(bank));
     this.banks.select(0, 0);
-    this.codeCache = new CodeCache(memory, decoder);
+    this.codeCache = new CodeCache(memory, this.decoder);
     this.codeCache.onFlush = () => support.forgetCode(0, this.banks.used);
     this.codeCache.onFirstCode = (page) => support.forbidInlineWrites(page, this.banks.used);
-    memory.onCodeWrite = (maddr, length) => this.codeWritten(maddr, length);
+    this.fetch = new InstructionFetch(memory, this.cpu, support, this.banks, this.codeCache);
+    memory.onCodeWrite = (maddr, length) => this.codeCache.written(maddr, length);
+    const checked = new CheckedHandlers(variants, signatures, modules.memoryPages, modules.handlerImports);
+    this.decoder.onChecked = (handler) => checked.ensure(handler);
+    let compiler: Compiler | undefined;
+    if (this.kind !== 'interpreter') {
+      compiler = new Compiler(memory, this.codeCache, variants, signatures);
+      compiler.annotates = options.annotates === true;
+      this.tier = new CompilerTier(memory, this.codeCache, compiler, modules.link, first, {
+        synchronous: this.kind === 'compiler',
+        now: options.now ?? (() => performance.now()),
+      });
+      this.tier.onLink = (run) => {
+        this.execute = run;
+      };
+    }
+    this.inspector = new Inspector(memory, this.codeCache, variants, this.tier, compiler?.calls);
   }
 
   /** Generates the interpreter and links it to the memory. */
   static async create(memory: MachineMemory, options: EngineOptions = {}): Promise<Engine> {
     const kind = options.kind ?? 'auto';
     const heatLimit = kind === 'interpreter' ? 0 : (options.heatLimit ?? HEAT_LIMITS[kind]);
-    // What takes longest comes first: it is compiled beside all that follows.
-    const prebuilt = prebuiltInterpreter(memory.heat, heatLimit);
-    const compiled = prebuilt && WebAssembly.compile(prebuilt);
-    const set = instructionSet();
-    const variants = new VariantTable(set);
-    const decoder = new Decoder(set, variants, memory);
-    const supportBytes = supportModuleBytes();
     let engine: Engine | undefined;
-    const imports = {
-      env: { memory: memory.wasm },
-      engine: {
-        codeWritten: (host: number, size: number) =>
-          engine?.codeWritten((host >>> 0) - memory.framesBase, size),
-        hostNow: () => engine?.clock.now() ?? 0,
-      },
-    };
-    const support = await WebAssembly.instantiate(supportBytes, imports);
-    const exports = support.instance.exports;
-    const signatures = exportedSignatures(supportBytes);
-    const pages = memory.wasm.buffer.byteLength / 65536;
-    const linked: WebAssembly.Imports = { ...imports, support: exports };
-    const compileInterpreter = () =>
-      WebAssembly.compile(buildInterpreter(variants, signatures, pages, memory.heat, heatLimit));
-    const interpreter = await (compiled ?? compileInterpreter());
-    const { handlers, handle, interpret } = (await WebAssembly.instantiate(interpreter, linked)).exports;
-    const calls = {
-      ...imports.engine,
-      interpret,
-      find: (stop: number) => engine!.find(stop >>> 0),
+    const modules = await generateModules(memory, heatLimit, {
+      codeWritten: (host, size) => engine?.codeCache.written((host >>> 0) - memory.framesBase, size),
+      hostNow: () => engine?.clock.now() ?? 0,
+      find: (stop) => engine!.find(stop >>> 0),
       decide: () => engine!.decide(),
       execute: () => engine!.executeInPlace(),
-    };
-    const dispatcher = await WebAssembly.compile(buildDispatcher(signatures, pages, memory.heat));
-    /** A dispatcher for a table of compiled functions. */
-    const link = (regions: WebAssembly.Table): TierLink => {
-      const own = { ...linked, engine: { ...calls, regions } } as WebAssembly.Imports;
-      const { run, settle } = new WebAssembly.Instance(dispatcher, own).exports;
-      const modules = { ...linked, engine: { ...imports.engine, handle, regions, settle } };
-      return { table: regions, run: run as Execute, imports: modules as WebAssembly.Imports };
-    };
-    const first = link(new WebAssembly.Table({ initial: 1024, element: 'anyfunc' }));
-    engine = new Engine(memory, options, linked, variants, decoder, first.run);
-    let readable: Signatures | undefined;
-    const checked = new CheckedHandlers(variants, signatures, pages, {
-      ...linked,
-      engine: { ...imports.engine, handlers },
-    } as WebAssembly.Imports);
-    decoder.onChecked = (handler) => checked.ensure(handler);
-    if (kind !== 'interpreter') {
-      const { codeCache } = engine;
-      const compiler = new Compiler(memory, codeCache, variants, signatures);
-      compiler.annotates = options.annotates === true;
-      readable = compiler.calls;
-      engine.tier = new CompilerTier(memory, codeCache, compiler, link, first, {
-        synchronous: kind === 'compiler',
-        now: options.now ?? (() => performance.now()),
-      });
-      engine.tier.onLink = (run) => {
-        engine!.execute = run;
-      };
-    }
-    engine.inspector = new Inspector(memory, engine.codeCache, variants, engine.tier, readable);
+    });
+    const first = modules.link(new WebAssembly.Table({ initial: 1024, element: 'anyfunc' }));
+    engine = new Engine(memory, options, modules, first);
     return engine;
   }
 
@@ -341,70 +264,78 @@ export class Engine implements Translator, FollowingPage {
   run(budget: number): Exit {
     const { memory } = this;
     this.tier?.poll();
-    if ((memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_TF) !== 0) return this.singleStep(budget);
+    if (this.isStepping()) return this.singleStep(budget);
     const budgetWord = (CPU + CPU_BUDGET) >> 2;
     memory.u32[budgetWord] = budget;
     memory.i32[(CPU + CPU_EXIT_ADDRESS + 4) >> 2] = 0;
     let stopped = 0;
     let generation = 0;
     for (;;) {
-      const record = this.recordAtRip();
+      const record = this.fetch.record();
       if (record === 0) return Exit.Exception;
-      if (stopped !== 0 && generation === this.codeCache.generation) this.linkStop(stopped, record);
+      if (stopped !== 0 && generation === this.codeCache.generation) this.fetch.linkStop(stopped, record);
       stopped = 0;
-      let kind = this.executeFrom(record, memory.u32[budgetWord]!);
-      if (kind === Exit.Step) {
-        const left = memory.u32[budgetWord]!;
-        if (left === 0) return Exit.Budget;
-        this.copySteps(memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!, left);
-        kind = this.executeFrom(STEP_RECORDS, left);
-        // Steps that branch elsewhere may meet another long run; what is left decides again.
-        if (kind === Exit.Step) kind = Exit.Decode;
-        else if (kind === Exit.Decode) memory.u32[(CPU + CPU_EXIT_RECORD) >> 2] = 0;
-      }
-      if (kind === Exit.Settled) {
-        if (!this.decided) return memory.i32[(CPU + CPU_EXIT_KIND) >> 2]! as Exit;
-        if (this.granted === 0) return Exit.Settled;
-        memory.u32[budgetWord] = this.granted;
-        if ((memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_TF) !== 0) return this.singleStep(this.granted);
-        continue;
-      }
-      if (kind === Exit.Hot) {
-        this.requestCompilation();
-        // Looking for the record again would access its page.
-        if (memory.u32[budgetWord] === 0) return Exit.Budget;
-        continue;
-      }
-      if (kind === Exit.Thrashing) {
-        this.tier?.requestLongForm(memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!);
-        if (memory.u32[budgetWord] === 0) return Exit.Budget;
-        continue;
-      }
-      if (kind === Exit.System) {
-        const cpl = this.cpu.cpl;
-        const outcome = executeSystem(this);
-        if (outcome === Exit.Decode) {
-          memory.u32[budgetWord] = Math.max(0, memory.u32[budgetWord]! - 1);
-          this.countRetired();
-          if (this.cpu.cpl !== cpl) this.loadRoot(this.cpu.cr3);
-          if (this.interruptWindow()) return Exit.InterruptWindow;
-          if (memory.u32[budgetWord] === 0) return Exit.Budget;
-          if ((memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_TF) !== 0) {
-            return this.singleStep(memory.u32[budgetWord]!);
-          }
-          continue;
+      const kind = this.executeWithin(record, memory.u32[budgetWord]!);
+      switch (kind) {
+        case Exit.Decode:
+          stopped = memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!;
+          generation = this.codeCache.generation;
+          break;
+        case Exit.Hot:
+          this.requestCompilation();
+          break;
+        case Exit.Thrashing:
+          this.tier?.requestLongForm(memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!);
+          break;
+        case Exit.Settled:
+          if (!this.decided) return memory.i32[(CPU + CPU_EXIT_KIND) >> 2]! as Exit;
+          if (this.granted === 0) return Exit.Settled;
+          memory.u32[budgetWord] = this.granted;
+          break;
+        case Exit.System: {
+          const outcome = this.executeSystem();
+          if (outcome !== Exit.Decode) return outcome;
+          break;
         }
-        return outcome === Exit.Exception ? this.exception() : outcome;
+        case Exit.Exception:
+          return this.exception();
+        default:
+          return kind;
       }
-      if (kind === Exit.Exception) return this.exception();
-      if (kind !== Exit.Decode) return kind as Exit;
-      if ((memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_TF) !== 0) {
-        return this.singleStep(memory.u32[budgetWord]!);
-      }
-      stopped = memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!;
-      generation = this.codeCache.generation;
-      if (memory.u32[budgetWord] === 0) return Exit.Budget;
+      const left = memory.u32[budgetWord]!;
+      if (this.isStepping()) return this.singleStep(left);
+      // Looking for the next record would access its page.
+      if (left === 0) return Exit.Budget;
     }
+  }
+
+  /** Runs from a record, or only the beginning of its run if the budget does not reach to its end. */
+  private executeWithin(record: HostAddress, budget: number): Exit {
+    const { memory } = this;
+    const kind = this.executeFrom(record, budget);
+    if (kind !== Exit.Step) return kind;
+    const left = memory.u32[(CPU + CPU_BUDGET) >> 2]!;
+    if (left === 0) return Exit.Budget;
+    copyRun(memory, memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!, left);
+    const ended = this.executeFrom(STEP_RECORDS, left);
+    // Steps that branch elsewhere may meet another long run; what is left decides again.
+    if (ended === Exit.Step) return Exit.Decode;
+    if (ended === Exit.Decode) memory.u32[(CPU + CPU_EXIT_RECORD) >> 2] = 0;
+    return ended;
+  }
+
+  /** Executes an instruction that generated code has left to TypeScript. Exit.Decode: done, it goes on at RIP. */
+  private executeSystem(): Exit {
+    const { memory, cpu } = this;
+    const { cpl } = cpu;
+    const outcome = executeSystem(this);
+    if (outcome === Exit.Exception) return this.exception();
+    if (outcome !== Exit.Decode) return outcome;
+    const budgetWord = (CPU + CPU_BUDGET) >> 2;
+    memory.u32[budgetWord] = Math.max(0, memory.u32[budgetWord]! - 1);
+    this.countRetired();
+    if (cpu.cpl !== cpl) this.loadRoot(cpu.cr3);
+    return this.interruptWindow() ? Exit.InterruptWindow : Exit.Decode;
   }
 
   /**
@@ -416,11 +347,10 @@ export class Engine implements Translator, FollowingPage {
     const { memory } = this;
     if (memory.u32[(CPU + CPU_BUDGET) >> 2] === 0 || this.isStepping()) return 0;
     // Compiled code is of one mode, and RIP of checked code is not an offset yet.
-    const { mode } = this;
-    if ((mode & MODE_CHECKED) !== 0 || this.cpu.codeMode() !== mode) return 0;
-    const record = this.recordAtRip();
+    if (this.fetch.isChecked || this.cpu.codeMode() !== this.fetch.mode) return 0;
+    const record = this.fetch.record();
     if (record === 0 || memory.u32[(CPU + CPU_CODE_CHANGED) >> 2] !== 0) return 0;
-    if (stop !== 0) this.linkStop(stop, record);
+    if (stop !== 0) this.fetch.linkStop(stop, record);
     return record;
   }
 
@@ -430,7 +360,7 @@ export class Engine implements Translator, FollowingPage {
    */
   private decide(): number {
     const { memory, cpu, onExit } = this;
-    this.decided = onExit !== undefined && (this.mode & MODE_CHECKED) === 0;
+    this.decided = onExit !== undefined && !this.fetch.isChecked;
     if (onExit === undefined || !this.decided) return 0;
     const low = cpu.low(CPU_RIP);
     const high = cpu.high(CPU_RIP);
@@ -438,11 +368,11 @@ export class Engine implements Translator, FollowingPage {
     this.granted = onExit(memory.i32[(CPU + CPU_EXIT_KIND) >> 2]! as Exit);
     memory.i32[(CPU + CPU_EXIT_ADDRESS + 4) >> 2] = 0;
     if (this.granted === 0 || cpu.low(CPU_RIP) !== low || cpu.high(CPU_RIP) !== high) return 0;
-    if (this.banks.current !== bank || cpu.codeMode() !== this.mode) return 0;
+    if (this.banks.current !== bank || cpu.codeMode() !== this.fetch.mode) return 0;
     if (memory.u32[(CPU + CPU_CODE_CHANGED) >> 2] !== 0 || this.isStepping()) return 0;
     // The code that waits must be what would be fetched now.
     const { view } = memory;
-    const tag = bank + ((low >>> 7) & 0x7fe0) + TLB_EXECUTE;
+    const tag = tlbEntryAt(low, bank) + TLB_EXECUTE;
     if (view.getInt32(tag, true) !== (low & -4096) || view.getInt32(tag + 4, true) !== high) return 0;
     return this.granted;
   }
@@ -455,7 +385,7 @@ export class Engine implements Translator, FollowingPage {
     const { memory, cpu } = this;
     const { u32 } = memory;
     // Where a bare machine's kernel runs, more may come of it.
-    if (cpu.cpl !== 3 || (this.mode & MODE_CHECKED) !== 0) return -Exit.System;
+    if (cpu.cpl !== 3 || this.fetch.isChecked) return -Exit.System;
     const bank = this.banks.current;
     const outcome = executeSystem(this);
     if (outcome !== Exit.Decode) return -outcome;
@@ -463,7 +393,7 @@ export class Engine implements Translator, FollowingPage {
     u32[(CPU + CPU_BUDGET) >> 2] = left;
     u32[(CPU + CPU_EXIT_RECORD) >> 2] = 0;
     this.countRetired();
-    if (this.banks.current !== bank || cpu.codeMode() !== this.mode) return 0;
+    if (this.banks.current !== bank || cpu.codeMode() !== this.fetch.mode) return 0;
     return this.isStepping() || u32[(CPU + CPU_CODE_CHANGED) >> 2] !== 0 ? 0 : left;
   }
 
@@ -483,18 +413,12 @@ export class Engine implements Translator, FollowingPage {
    * Runs from a record. Generated code has linear addresses for RIP; everywhere else RIP is an offset in CS, which is the
    * same wherever the base of CS is zero.
    */
-  private executeFrom(record: number, budget: number): number {
+  private executeFrom(record: HostAddress, budget: number): Exit {
     // The base before: what a hypervisor has decided on meanwhile is an offset in the segment that it has loaded.
     const base = this.memory.i32[(CPU + CPU_CODE_BASE) >> 2]!;
-    const kind = this.execute(record, budget);
+    const kind = this.execute(record, budget) as Exit;
     if (base !== 0) this.cpu.set(CPU_RIP, (this.cpu.low(CPU_RIP) - base) | 0, 0);
     return kind;
-  }
-
-  /** Whether an offset in CS lies outside its limit; only where limits are looked at. */
-  private isBeyondLimit(low: number, high: number): boolean {
-    if ((this.mode & (MODE_CHECKED | MODE_LONG)) !== MODE_CHECKED) return false;
-    return high !== 0 || low >>> 0 > this.memory.u32[(CPU + CPU_CODE_LIMIT) >> 2]!;
   }
 
   /** An exception is noted; a non-canonical address used as a stack address is told from others here. */
@@ -527,149 +451,20 @@ export class Engine implements Translator, FollowingPage {
   /** An instruction executed outside generated code, here or by a hypervisor, retires. */
   countRetired(): void {
     this.systemRetired++;
-    const retired = this.cpu.retired + 1;
-    this.cpu.set(0x258, retired | 0, Math.floor(retired / TWO_32) | 0);
-  }
-
-  /** The record at RIP: known, or decoded now. 0 if fetching faults; the exception is then noted. */
-  private recordAtRip(): number {
-    const { memory, cpu } = this;
-    const { view } = memory;
-    const mode = cpu.codeMode();
-    this.mode = mode;
-    memory.i32[(CPU + CPU_CODE_SLOT) >> 2] = codePageSlot(mode);
-    let low = cpu.low(CPU_RIP);
-    // Outside 64-bit mode the instruction after the last one of 4 GiB is the first.
-    const high = (mode & MODE_LONG) !== 0 ? cpu.high(CPU_RIP) : 0;
-    if (high !== cpu.high(CPU_RIP)) cpu.set(CPU_RIP, low, 0);
-    if ((mode & MODE_CHECKED) !== 0) {
-      if (this.isBeyondLimit(low, high)) {
-        this.raise(VECTOR_GP, 0);
-        return 0;
-      }
-      low = (low + memory.i32[(CPU + CPU_CODE_BASE) >> 2]!) | 0;
-    }
-    this.linearLow = low;
-    const pageLow = low & -4096;
-    // Before anything is looked up: even known code may be decoded afresh, and a flush forgets what was found.
-    if (!this.codeCache.hasRoom()) this.codeCache.flush();
-    this.banks.useMode(mode);
-    const bank = this.banks.current;
-    const entry = bank + ((low >>> 7) & 0x7fe0);
-    const offset = low & 0xfff;
-    cpu.set(REG_PAGE, pageLow, high);
-    if (
-      view.getInt32(entry + TLB_EXECUTE, true) === pageLow &&
-      view.getInt32(entry + TLB_EXECUTE + 4, true) === high
-    ) {
-      const record = memory.u32[(view.getUint32(entry + TLB_CODE, true) + offset * 4) >>> 2]!;
-      if (record !== 0) return this.straddlerStillGood(record, low, high);
-    }
-    const host = this.support.translate(low, high, ACCESS_FETCH) >>> 0;
-    if (host === 0) return 0;
-    const mfn = (host - offset - memory.framesBase) / PAGE_SIZE;
-    const page = this.codeCache.page(mfn, mode);
-    this.support.setCodePage(low, high, page.table);
-    const known = this.codeCache.lookup(page, offset);
-    if (known !== 0) return this.straddlerStillGood(known, low, high);
-    this.fetchLow = pageLow;
-    this.fetchHigh = high;
-    return this.codeCache.decodeBlock(page, offset, this);
-  }
-
-  /** For the code cache: where the page after the one being decoded is fetched from. */
-  next(): HostAddress {
-    const low = (this.fetchLow + PAGE_SIZE) | 0;
-    const high = low === 0 ? this.fetchHigh + 1 : this.fetchHigh;
-    const wraps = low === 0 && (this.mode & MODE_LONG) === 0;
-    if (wraps || this.isBeyondLimit((low - this.memory.i32[(CPU + CPU_CODE_BASE) >> 2]!) | 0, 0)) {
-      this.raise(VECTOR_GP, 0);
-      return 0;
-    }
-    const host = this.support.translate(low, high, ACCESS_FETCH) >>> 0;
-    if (host === 0) return 0;
-    this.markFetchable(low, high, host);
-    return host;
-  }
-
-  /** Gives the page's TLB entry its execute tag, so that a guard can compare it. */
-  private markFetchable(low: number, high: number, host: HostAddress): void {
-    const mfn = Math.floor((host - this.memory.framesBase) / PAGE_SIZE);
-    const page = this.codeCache.page(mfn, this.mode);
-    this.support.setCodePage(low, high, page.table);
-  }
-
-  /** A guarded record that left because its guard failed must not be entered again unseen. */
-  private straddlerStillGood(record: number, low: number, high: number): number {
-    const { view } = this.memory;
-    if (view.getUint16(record + REC_HANDLER, true) !== PSEUDO_STRADDLE) return record;
-    this.fetchLow = low & -4096;
-    this.fetchHigh = high;
-    const next = this.next();
-    if (next === 0) return 0;
-    const nextMfn = Math.floor((next - this.memory.framesBase) / PAGE_SIZE);
-    if (view.getUint32(record + REC_DISPLACEMENT, true) === this.codeCache.page(nextMfn, this.mode).table)
-      return record;
-    // Another frame follows here now: decode afresh.
-    const host = this.support.translate(low, high, ACCESS_FETCH) >>> 0;
-    const mfn = Math.floor((host - this.memory.framesBase) / PAGE_SIZE);
-    this.codeCache.invalidate(mfn);
-    return this.codeCache.decodeBlock(this.codeCache.page(mfn, this.mode), low & 0xfff, this);
+    this.cpu.retire();
   }
 
   /** The record at RIP is hot: asks for its region. */
   private requestCompilation(): void {
     const { memory, cpu, tier } = this;
     const record = memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!;
-    if (tier === undefined || record < memory.codeCache || (this.mode & MODE_CHECKED) !== 0) return;
-    const entry = this.banks.current + ((cpu.low(0x0a8) >>> 7) & 0x7fe0);
-    const page = this.codeCache.pageOfTable(memory.u32[(entry + TLB_CODE) >> 2]!);
-    const linear = cpu.high(0x0a8) * 2 ** 20 + (cpu.low(0x0a8) >>> 12);
-    if (page !== undefined) tier.request(page, cpu.low(0x0a8) & 0xfff, linear);
-  }
-
-  /** A STOP in a page that is followed by decoded code becomes a link to it. */
-  private linkStop(stop: number, record: number): void {
-    const { view } = this.memory;
-    if (view.getUint16(stop + REC_HANDLER, true) !== PSEUDO_STOP) return;
-    if (view.getUint16(stop + REC_OFFSET, true) >= PAGE_SIZE) return;
-    if (view.getUint16(stop + REC_OFFSET, true) !== (this.linearLow & 0xfff)) return;
-    view.setUint16(stop + REC_HANDLER, PSEUDO_LINK, true);
-    view.setUint32(stop + REC_LINK, record, true);
-  }
-
-  /** Copies the first `count` instructions of a run, with a STOP behind them. */
-  private copySteps(record: number, count: number): void {
-    const { u8, view } = this.memory;
-    let from = record;
-    let to = STEP_RECORDS;
-    let left = count;
-    for (; left > 0; from += RECORD_SIZE, to += RECORD_SIZE) {
-      u8.copyWithin(to, from, from + RECORD_SIZE);
-      view.setUint16(to + REC_HANDLER, handlerOf(this.memory, from), true);
-      // A copy does not get hot: its next arrival is number 0.
-      view.setUint16(to + REC_HEAT, 0xffff, true);
-      if (view.getUint16(from + REC_HANDLER, true) > PSEUDO_STRADDLE) left--;
-      u8[to + REC_RUN] = left + 1 < count ? left + 1 : count;
-    }
-    u8.copyWithin(to, from, from + RECORD_SIZE);
-    view.setUint16(to + REC_HANDLER, PSEUDO_STOP, true);
-    u8[to + REC_RUN] = 0;
-  }
-
-  /** Bytes of a frame that hold decoded code were written. */
-  private codeWritten(maddr: Maddr, length: number): void {
-    let at = maddr;
-    const end = maddr + length;
-    while (at < end) {
-      const mfn = Math.floor(at / PAGE_SIZE);
-      const offset = at - mfn * PAGE_SIZE;
-      const count = Math.min(end - at, PAGE_SIZE - offset);
-      if (this.codeCache.touches(mfn, offset, count)) {
-        this.codeCache.invalidate(mfn);
-      }
-      at += count;
-    }
+    if (tier === undefined || record < memory.codeCache || this.fetch.isChecked) return;
+    const low = cpu.low(CPU_RIP);
+    const page = this.codeCache.pageOfTable(
+      memory.u32[(tlbEntryAt(low, this.banks.current) + TLB_CODE) >> 2]!,
+    );
+    const linear = cpu.high(CPU_RIP) * 2 ** 20 + (low >>> 12);
+    if (page !== undefined) tier.request(page, low & (PAGE_SIZE - 1), linear);
   }
 
   /** The variant of a record's handler, for TypeScript that executes or explains an instruction. */
@@ -699,8 +494,7 @@ export class Engine implements Translator, FollowingPage {
 
   /** Notes an exception as generated code would. */
   raise(vector: number, error: number): Exit {
-    this.memory.i32[(CPU + CPU_EXIT_VECTOR) >> 2] = vector;
-    this.memory.i32[(CPU + CPU_EXIT_ERROR) >> 2] = error;
+    this.cpu.noteException(vector, error);
     return Exit.Exception;
   }
 }

@@ -381,6 +381,11 @@ export class VcpuState {
 
   // -------------------------------------------------------------- the last exit
 
+  /** Notes an exception as generated code does. */
+  noteException(vector: number, error: number): void {
+    this.i32[(this.base + CPU_EXIT_VECTOR) >> 2] = vector;
+    this.i32[(this.base + CPU_EXIT_ERROR) >> 2] = error;
+  }
   get exitVector(): number {
     return this.word(CPU_EXIT_VECTOR);
   }
@@ -397,5 +402,9 @@ export class VcpuState {
   /** Instructions retired so far. */
   get retired(): number {
     return this.address(CPU_RETIRED);
+  }
+  /** One more, which generated code has not counted. */
+  retire(): void {
+    this.setAddress(CPU_RETIRED, this.retired + 1);
   }
 }
