@@ -215,6 +215,20 @@ describe('ringone run', () => {
     );
   });
 
+  it('tells in --stats by a hash what the guest left in memory', async () => {
+    const file = join(scratch, 'memory.json');
+    const hashOf = async (input: string, engine: string): Promise<unknown> => {
+      const running = start('run', 'tiny', SMALL, '--clock', 'virtual', '--engine', engine, '--stats', file);
+      running.type(input);
+      running.endInput();
+      await running.outcome;
+      return (JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>).memoryHash;
+    };
+    const halted = await hashOf('halt\n', 'interpreter');
+    assert.equal(await hashOf('halt\n', 'compiler'), halted);
+    assert.notEqual(await hashOf('help\nhalt\n', 'interpreter'), halted);
+  });
+
   it('writes --profile', async () => {
     const file = join(scratch, 'tiny.folded');
     await tiny('halt\n', '--profile', file, '--profile-every', '100');

@@ -2,8 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FrameAllocator, NO_FRAME, OutOfFramesError } from './frames.ts';
 
+function allocator(frames: number, scrub = (_mfn: number) => {}): FrameAllocator {
+  return new FrameAllocator(frames, scrub);
+}
+
 test('frames are given out lowest first, and never frame 0', () => {
-  const frames = new FrameAllocator(100);
+  const frames = allocator(100);
   assert.equal(frames.available, 99);
   assert.deepEqual([...frames.allocate(3)], [1, 2, 3]);
   frames.free(2);
@@ -12,7 +16,7 @@ test('frames are given out lowest first, and never frame 0', () => {
 });
 
 test('an allocation is all or nothing', () => {
-  const frames = new FrameAllocator(10);
+  const frames = allocator(10);
   assert.throws(() => frames.allocate(10), OutOfFramesError);
   assert.equal(frames.available, 9);
   assert.equal(frames.allocate(9).length, 9);
@@ -22,7 +26,7 @@ test('an allocation is all or nothing', () => {
 });
 
 test('neighbouring frames are found beyond holes, aligned', () => {
-  const frames = new FrameAllocator(200);
+  const frames = allocator(200);
   frames.allocate(5);
   frames.free(3);
   assert.equal(frames.tryAllocateContiguous(4, 4), 8);
@@ -33,8 +37,21 @@ test('neighbouring frames are found beyond holes, aligned', () => {
 });
 
 test('freeing a free frame, or one that does not exist, is refused', () => {
-  const frames = new FrameAllocator(10);
+  const frames = allocator(10);
   frames.allocate(1);
   frames.free(1);
   for (const mfn of [0, 1, 10, -1]) assert.throws(() => frames.free(mfn), RangeError);
+});
+
+test('a frame that was used before is scrubbed when it is given out again, and not before', () => {
+  const scrubbed: number[] = [];
+  const frames = allocator(100, (mfn) => scrubbed.push(mfn));
+  frames.allocate(6);
+  for (const mfn of [2, 4, 5]) frames.free(mfn);
+  assert.deepEqual(scrubbed, []);
+  assert.equal(frames.tryAllocate(), 2);
+  assert.equal(frames.tryAllocateContiguous(2), 4);
+  assert.deepEqual(scrubbed, [2, 4, 5]);
+  frames.allocate(3);
+  assert.deepEqual(scrubbed, [2, 4, 5]);
 });

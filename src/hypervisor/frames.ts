@@ -3,6 +3,9 @@
  *
  * Always the lowest free frame first: the same requests in the same order give the same frames, so two runs of a
  * deterministic guest see the same machine addresses. Frame 0 is never given out, so 0 can mean "none".
+ *
+ * A frame is all zeros when it is given out. One that was used before is scrubbed then and not when it is freed, as Xen puts
+ * it off: what an ended domain leaves can still be looked at, and memory that nobody wants any more costs nothing.
  */
 import type { Mfn } from '../machine/memory.ts';
 
@@ -16,14 +19,19 @@ export const NO_FRAME: Mfn = 0;
 export class FrameAllocator {
   /** Bit set = free. */
   private readonly bits: Uint32Array;
+  /** Bit set = to be scrubbed before it is given out. */
+  private readonly dirty: Uint32Array;
+  private readonly scrub: (mfn: Mfn) => void;
   private readonly frames: number;
   private freeFrames: number;
   /** No word below this one has a free frame. */
   private firstWord = 0;
 
-  /** `frames` is the number of machine frames in all. */
-  constructor(frames: number) {
+  /** `frames` is the number of machine frames in all, which are zeros; `scrub` makes one so again. */
+  constructor(frames: number, scrub: (mfn: Mfn) => void) {
     this.frames = frames;
+    this.scrub = scrub;
+    this.dirty = new Uint32Array(Math.ceil(frames / 32));
     this.bits = new Uint32Array(Math.ceil(frames / 32));
     this.freeFrames = 0;
     for (let mfn = 1; mfn < frames; mfn++) {
@@ -37,17 +45,16 @@ export class FrameAllocator {
     return this.freeFrames;
   }
 
-  /** The lowest free frame, or NO_FRAME. Its contents are whatever they were. */
+  /** The lowest free frame, or NO_FRAME. */
   tryAllocate(): Mfn {
     const { bits } = this;
     for (let word = this.firstWord; word < bits.length; word++) {
       const free = bits[word]!;
       if (free === 0) continue;
       this.firstWord = word;
-      const bit = 31 - Math.clz32(free & -free);
-      bits[word] = free & ~(1 << bit);
-      this.freeFrames--;
-      return word * 32 + bit;
+      const mfn = word * 32 + 31 - Math.clz32(free & -free);
+      this.take(mfn);
+      return mfn;
     }
     this.firstWord = bits.length;
     return NO_FRAME;
@@ -85,6 +92,7 @@ export class FrameAllocator {
       throw new RangeError(`expected an allocated frame to free, found frame ${mfn}`);
     }
     this.bits[mfn >>> 5]! |= 1 << (mfn & 31);
+    this.dirty[mfn >>> 5]! |= 1 << (mfn & 31);
     this.freeFrames++;
     this.firstWord = Math.min(this.firstWord, mfn >>> 5);
   }
@@ -94,7 +102,12 @@ export class FrameAllocator {
   }
 
   private take(mfn: Mfn): void {
-    this.bits[mfn >>> 5]! &= ~(1 << (mfn & 31));
+    const word = mfn >>> 5;
+    const bit = 1 << (mfn & 31);
+    this.bits[word]! &= ~bit;
     this.freeFrames--;
+    if ((this.dirty[word]! & bit) === 0) return;
+    this.dirty[word]! &= ~bit;
+    this.scrub(mfn);
   }
 }

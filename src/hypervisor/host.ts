@@ -96,8 +96,8 @@ export class Host {
     this.clock = options.clock;
     this.surroundings = options.surroundings;
     this.slice = options.sliceInstructions ?? SLICE_INSTRUCTIONS;
-    this.frames = new FrameAllocator(this.memory.frames);
-    const { clock } = this;
+    const { memory, clock } = this;
+    this.frames = new FrameAllocator(memory.frames, (mfn) => memory.zeroFrame(mfn));
     this.processor.clock = { now: () => clock.nowNs() };
     this.processor.onExit = (exit) => this.afterExit(this.current!, exit);
   }

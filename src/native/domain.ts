@@ -75,7 +75,6 @@ export class NativeDomain extends Domain {
     for (const vcpu of vcpus) host.releaseVcpuState(vcpu.state);
     // Nothing that the processor remembers of these frames may outlive them.
     host.processor.noteTableChange();
-    host.memory.fill(this.firstByte, 0, frames * PAGE_SIZE);
     for (let i = 0; i < frames; i++) host.frames.free(firstFrame + i);
   }
 }

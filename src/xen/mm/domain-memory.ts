@@ -87,7 +87,6 @@ export class DomainMemory implements DomainMemoryPart, FrameOwner {
     const mfn = table.heap.tryAllocate();
     if (mfn === NO_MFN) return NO_MFN;
     table.shareXenPage(mfn, this.id, readOnly);
-    table.memory.zeroFrame(mfn);
     return mfn;
   }
 

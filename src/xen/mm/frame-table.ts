@@ -175,7 +175,6 @@ export class FrameTable {
     const mfn = this.heap.tryAllocate();
     if (mfn === 0) return 0;
     this.shareXenPage(mfn, DOMID_XEN, true);
-    this.memory.zeroFrame(mfn);
     return mfn;
   }
 
@@ -193,11 +192,10 @@ export class FrameTable {
     return true;
   }
 
-  /** Gives a frame without owner and references back to the heap, scrubbed. (free_domheap_page) */
+  /** Gives a frame without owner and references back to the heap. (free_domheap_page) */
   releaseToHeap(mfn: Mfn): void {
     this.flushStale();
     this.m2p.invalidate(mfn);
-    this.memory.zeroFrame(mfn);
     this.heap.free(mfn);
   }
 

@@ -280,6 +280,7 @@ test('a cached translation does not survive the frame being freed', () => {
   assert.equal(guest.map(gva, NONE), 0);
   assert.equal(guest.domain.mm.removePage(mfn), 0);
   assert.equal(guest.vcpu.guest.tryHost(gva, false), 0);
+  assert.equal(guest.domain.mm.allocatePages(), mfn);
   assert.equal(machine.memory.read32(mfn * 4096), 0, 'it is scrubbed');
   machine.assertSound();
 });

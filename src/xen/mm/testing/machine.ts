@@ -206,7 +206,7 @@ export class TestMachine<P extends MachineProcessor = MachineProcessor> {
   constructor(processor: P) {
     this.memory = processor.memory;
     this.processor = processor;
-    this.heap = new FrameAllocator(this.memory.frames);
+    this.heap = new FrameAllocator(this.memory.frames, (mfn) => this.memory.zeroFrame(mfn));
     this.table = new FrameTable({
       memory: this.memory,
       heap: this.heap,
