@@ -84,6 +84,8 @@ export const CPU_CR3 = 0x1f0;
 export const CPU_CR4 = 0x1f8;
 export const CPU_EFER = 0x200;
 export const CPU_DR = 0x208; // dr0..dr7, eight i64
+/** The bits of DR7 that enable breakpoints. */
+export const DR7_ENABLED = 0xff;
 /** i64: value that RDTSC adds to the clock; see `clock`. */
 export const CPU_TSC_OFFSET = 0x248;
 /** i64: TSC_AUX, what RDTSCP leaves in ecx. */
@@ -212,6 +214,14 @@ export const ENGINE_INTERPRETED = ENGINE + 0x118;
 /** i64 each, by depth of nesting: the return addresses that compiled code waits at. */
 export const ENGINE_RETURNS = ENGINE + 0x400;
 export const CALL_DEPTH = 200;
+/**
+ * Of breakpoints of data: u32, not 0 while an instruction is executed that meets some, which it else does not begin with;
+ * u32, those it has met, as DR6 shows them.
+ */
+export const ENGINE_NOTES_BREAKPOINTS = ENGINE + 0x124;
+export const ENGINE_BREAKPOINTS_MET = ENGINE + 0x128;
+/** In CPU_EXIT_VECTOR, no vector: the instruction would have met a breakpoint of data. */
+export const BREAKPOINT_AHEAD = 0x100;
 /** u32: address of the tables of decoded pages: for each frame { u32 in 64-bit mode; u32 for 32-bit programs }, 0 = none. */
 export const ENGINE_CODE_PAGES = ENGINE + 0x120;
 /** Scratch records for single steps and instructions that cross a page. */

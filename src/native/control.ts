@@ -16,6 +16,7 @@ import {
   PAGING_PAE,
   PAGING_WRITE_PROTECT,
 } from '../machine/layout.ts';
+import { hasBreakpoints } from '../machine/x86/breakpoints.ts';
 import { VECTOR_DB, VECTOR_GP, VECTOR_UD } from '../machine/x86/registers.ts';
 import { CpuFault } from './fault.ts';
 import type { NativeVcpu } from './vcpu.ts';
@@ -61,7 +62,6 @@ export const EFER_INITIAL = EFER_LME | EFER_LMA;
 
 export const DR6_INITIAL = 0xffff0ff0 | 0;
 export const DR7_INITIAL = 0x400;
-export const DR6_STEP = 0x4000;
 const DR6_ACCESS = 0x2000;
 const DR6_WRITABLE = 0xe00f;
 const DR7_DETECT = 0x2000;
@@ -179,15 +179,16 @@ export function readDebug(vcpu: NativeVcpu, register: number, into: { low: numbe
   into.high = vcpu.state.high(at);
 }
 
-/** Breakpoints are kept but never hit: the processor has only single steps. */
+/** Breakpoints of ports are never hit. */
 export function writeDebug(vcpu: NativeVcpu, register: number, low: number, high: number): void {
   const n = debugRegister(vcpu, register);
   const at = CPU_DR + n * 8;
-  if (n < 4) {
-    vcpu.state.set(at, low, high);
-    return;
-  }
-  if (high !== 0) throw new CpuFault(VECTOR_GP, 0);
-  if (n === 6) vcpu.state.set(at, (low & DR6_WRITABLE) | DR6_INITIAL, 0);
-  else vcpu.state.set(at, (low & DR7_WRITABLE) | DR7_ONE, 0);
+  const { state } = vcpu;
+  if (n >= 4 && high !== 0) throw new CpuFault(VECTOR_GP, 0);
+  const before = hasBreakpoints(state);
+  if (n < 4) state.set(at, low, high);
+  else if (n === 6) state.set(at, (low & DR6_WRITABLE) | DR6_INITIAL, 0);
+  else state.set(at, (low & DR7_WRITABLE) | DR7_ONE, 0);
+  // The processor's TLB knows no page that a breakpoint watches.
+  if (before || hasBreakpoints(state)) vcpu.domain.host.processor.invalidateAll();
 }

@@ -9,7 +9,6 @@
 import { CPU_EXIT_LENGTH } from '../machine/layout.ts';
 import { Exit } from '../machine/x86/exits.ts';
 import { RAX, RBX, RCX, RDX, VECTOR_DB, VECTOR_GP, VECTOR_PF, VECTOR_UD } from '../machine/x86/registers.ts';
-import { DR6_STEP } from './control.ts';
 import { cpuid } from './cpuid.ts';
 import { deliver, Source } from './deliver.ts';
 import { executePrivileged, isPermittedPortAccess } from './privileged.ts';
@@ -70,7 +69,7 @@ function handleException(vcpu: NativeVcpu, vector: number, error: number): void 
     return;
   }
   if (vector === VECTOR_DB) {
-    vcpu.noteDebug(DR6_STEP);
+    vcpu.noteDebug(error);
     deliver(vcpu, vector, 0, Source.Trap);
     return;
   }

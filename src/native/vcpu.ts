@@ -17,16 +17,8 @@ import {
 import type { Gva } from '../machine/memory.ts';
 import type { Exit } from '../machine/x86/exits.ts';
 import { GuestMemory } from '../machine/x86/guest-memory.ts';
-import { FLAG_IF, FLAG_RF, FLAG_TF, VECTOR_DB } from '../machine/x86/registers.ts';
-import {
-  CR0_INITIAL,
-  CR4_PAE,
-  DR6_INITIAL,
-  DR6_STEP,
-  DR7_INITIAL,
-  EFER_INITIAL,
-  refreshPaging,
-} from './control.ts';
+import { DR6_STEP, FLAG_IF, FLAG_RF, FLAG_TF, VECTOR_DB } from '../machine/x86/registers.ts';
+import { CR0_INITIAL, CR4_PAE, DR6_INITIAL, DR7_INITIAL, EFER_INITIAL, refreshPaging } from './control.ts';
 import { buildCrashReport } from './crash.ts';
 import { deliver, Source } from './deliver.ts';
 import type { NativeDomain } from './domain.ts';

@@ -3,9 +3,8 @@ import { test } from 'node:test';
 import { x86_64 as wide } from '../abi/xen/numbers/index.ts';
 import { CPU_DR } from '../machine/layout.ts';
 import { PAGE_SIZE } from '../machine/memory.ts';
-import { CS, FLAG_AC, FLAG_RF, R11, RAX, RCX, RSP } from '../machine/x86/registers.ts';
+import { CS, DR6_STEP, FLAG_AC, FLAG_RF, R11, RAX, RCX, RSP } from '../machine/x86/registers.ts';
 import { ATTR_D } from '../machine/x86/state.ts';
-import { DR6_STEP } from './control.ts';
 import type { HypercallFamily } from './hypercalls/dispatch.ts';
 import { CONTINUE } from './hypercalls/dispatch.ts';
 import { exits } from './testing/fake-processor.ts';
@@ -256,7 +255,7 @@ test('the frame of a fault has RF set, as the processor leaves it; that of a tra
   const withCode = [10, 11, 12, 13, 17].map((vector) => flagsOf(vector, exits.exception(vector, 8), 8));
   const pageFault = flagsOf(14, exits.pageFault(USER, 4), 8);
   for (const flags of [...faults, ...withCode, pageFault]) assert.equal(flags, hexOf(0x10202));
-  const traps = [flagsOf(1, exits.exception(1), 7), flagsOf(3, exits.interrupt(3, 1), 7)];
+  const traps = [flagsOf(1, exits.exception(1, DR6_STEP), 7), flagsOf(3, exits.interrupt(3, 1), 7)];
   assert.deepEqual(traps, [hexOf(0x202), hexOf(0x202)]);
 });
 

@@ -37,7 +37,6 @@ import {
   injectPageFault,
   NO_ERROR_CODE,
 } from './bounce.ts';
-import { DR6_INITIAL, DR6_STEP } from './control.ts';
 import { answerCpuid } from './emulate/cpuid.ts';
 import { emulateForcedCpuid } from './emulate/invalid-op.ts';
 import { emulatePrivileged } from './emulate/privileged.ts';
@@ -162,10 +161,9 @@ function handleException(vcpu: XenVcpu, vector: number, error: number): void {
       vcpu.taskSwitched = false;
       break;
     case VECTOR_DB: {
-      // The exit's error word carries the conditions as DR6 shows them; none: it was a single step.
+      // The exit's error word carries the conditions as DR6 shows them.
       const at = CPU_DR + 6 * 8;
-      const conditions = error === 0 ? DR6_STEP : error & ~DR6_INITIAL;
-      state.set(at, state.low(at) | conditions, 0);
+      state.set(at, state.low(at) | error, 0);
       injectException(vcpu, VECTOR_DB, 0);
       break;
     }

@@ -8,6 +8,7 @@
 @external("machine", "readCr0") export declare function readCr0(): u64;
 @external("machine", "writeCr0") export declare function writeCr0(value: u64): void;
 @external("machine", "readCr2") export declare function readCr2(): u64;
+@external("machine", "writeCr2") export declare function writeCr2(value: u64): void;
 @external("machine", "readCr3") export declare function readCr3(): u64;
 @external("machine", "writeCr3") export declare function writeCr3(value: u64): void;
 @external("machine", "readCr4") export declare function readCr4(): u64;
@@ -17,6 +18,20 @@
 /** INVLPG: drops the translation of the page with this address. */
 @external("machine", "invlpg") export declare function invlpg(address: u64): void;
 @external("machine", "wbinvd") export declare function wbinvd(): void;
+
+/** MOV from and to the debug registers that there are. */
+@external("machine", "readDr0") export declare function readDr0(): u64;
+@external("machine", "writeDr0") export declare function writeDr0(value: u64): void;
+@external("machine", "readDr1") export declare function readDr1(): u64;
+@external("machine", "writeDr1") export declare function writeDr1(value: u64): void;
+@external("machine", "readDr2") export declare function readDr2(): u64;
+@external("machine", "writeDr2") export declare function writeDr2(value: u64): void;
+@external("machine", "readDr3") export declare function readDr3(): u64;
+@external("machine", "writeDr3") export declare function writeDr3(value: u64): void;
+@external("machine", "readDr6") export declare function readDr6(): u64;
+@external("machine", "writeDr6") export declare function writeDr6(value: u64): void;
+@external("machine", "readDr7") export declare function readDr7(): u64;
+@external("machine", "writeDr7") export declare function writeDr7(value: u64): void;
 
 /** LGDT, LIDT: the operand is a limit (16 bits) and a base (64 bits, 32 on a 32-bit machine) at `descriptor`. */
 @external("machine", "lgdt") export declare function lgdt(descriptor: usize): void;

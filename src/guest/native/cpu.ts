@@ -7,10 +7,22 @@ import {
   rdtsc,
   readCr0,
   readCr4,
+  readDr0,
+  readDr1,
+  readDr2,
+  readDr3,
+  readDr6,
+  readDr7,
   readFlags,
   wbinvd,
   writeCr0,
   writeCr4,
+  writeDr0,
+  writeDr1,
+  writeDr2,
+  writeDr3,
+  writeDr6,
+  writeDr7,
   writeFlags,
   wrmsr,
 } from '../machine/processor';
@@ -89,17 +101,50 @@ export function nativeEndContextSwitch(): void {
   leaveLazyCpuMode(leftLazyMmu());
 }
 
-/** Debug registers as they were set: reading and writing them is not among the machine's instructions here. */
-const debugRegisters: usize = memory.data(8 * 8, 8);
-
-/** cpu.get_debugreg */
+/** cpu.get_debugreg: of DR0 to DR3, DR6 and DR7; 0 for others. */
 export function nativeGetDebugRegister(index: u32): u64 {
-  return load<u64>(debugRegisters + (index & 7) * 8);
+  switch (index) {
+    case 0:
+      return readDr0();
+    case 1:
+      return readDr1();
+    case 2:
+      return readDr2();
+    case 3:
+      return readDr3();
+    case 6:
+      return readDr6();
+    case 7:
+      return readDr7();
+    default:
+      return 0;
+  }
 }
 
-/** cpu.set_debugreg */
+/** cpu.set_debugreg: of the same; nothing for others. */
 export function nativeSetDebugRegister(index: u32, value: u64): void {
-  store<u64>(debugRegisters + (index & 7) * 8, value);
+  switch (index) {
+    case 0:
+      writeDr0(value);
+      break;
+    case 1:
+      writeDr1(value);
+      break;
+    case 2:
+      writeDr2(value);
+      break;
+    case 3:
+      writeDr3(value);
+      break;
+    case 6:
+      writeDr6(value);
+      break;
+    case 7:
+      writeDr7(value);
+      break;
+    default:
+      break;
+  }
 }
 
 /** apic.read */

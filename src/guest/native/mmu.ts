@@ -3,7 +3,7 @@
  * KERNEL_BASE and up, in large pages that the start left there; a small page's place in them is made by splitting.
  */
 import { exchange64, native, store64 } from '../machine/memory';
-import { invlpg, readCr2, readCr3, readCr4, writeCr3, writeCr4 } from '../machine/processor';
+import { invlpg, readCr2, readCr3, readCr4, writeCr2, writeCr3, writeCr4 } from '../machine/processor';
 import { AddressSpace } from '../paravirt/address-space';
 import { enterLazyMmuMode, leaveLazyMmuMode } from '../paravirt/lazy';
 
@@ -40,7 +40,9 @@ export function nativeReadCr2(): u64 {
 }
 
 /** mmu.write_cr2 */
-export function nativeWriteCr2(_value: u64): void {}
+export function nativeWriteCr2(value: u64): void {
+  writeCr2(value);
+}
 
 /** mmu.read_cr3 */
 export function nativeReadCr3(): u64 {

@@ -9,10 +9,12 @@
  * Follows the Intel SDM, volume 3A, chapter 4.
  */
 import {
+  BREAKPOINT_AHEAD,
   CPU,
   CPU_CODE_SLOT,
   CPU_CPL,
   CPU_CR3,
+  CPU_DR,
   CPU_EXIT_ADDRESS,
   CPU_EXIT_ERROR,
   CPU_EXIT_VECTOR,
@@ -23,9 +25,12 @@ import {
   CPU_PHYSICAL_BASE,
   CPU_PHYSICAL_FRAMES,
   CPU_TLB_BANK,
+  DR7_ENABLED,
+  ENGINE_BREAKPOINTS_MET,
   ENGINE_CODE_LINES,
   ENGINE_CODE_PAGES,
   ENGINE_FRAMES_BASE,
+  ENGINE_NOTES_BREAKPOINTS,
   MODE_CHECKED,
   MODE_LONG,
   PAGING_NX,
@@ -45,8 +50,8 @@ import {
   SCRATCH,
   SCRATCH_LIMIT,
   TLB_ADDEND,
-  TLB_BANK_SIZE,
   TLB_BANKS,
+  TLB_BANK_SIZE,
   TLB_CODE,
   TLB_EMPTY,
   TLB_EXECUTE,
@@ -167,6 +172,46 @@ function codeLines(page: i32): i64 {
   return load<i64>(load<i32>(ENGINE_CODE_LINES) + (((page - load<i32>(ENGINE_FRAMES_BASE)) >>> 12) << 3));
 }
 
+// ------------------------------------------------------------------ breakpoints of data
+
+/** Breakpoints of data that `size` bytes at `va` lie in, as DR6 shows them; those of reading are looked at for any access. */
+function watching(va: i64, size: i32, access: i32): i32 {
+  const enabled = load<i32>(CPU + CPU_DR, 7 * 8);
+  let met = 0;
+  for (let n = 0; n < 4; n++) {
+    if (((enabled >> (2 * n)) & 3) == 0) continue;
+    const kind = (enabled >> (16 + 4 * n)) & 3;
+    // 1: when written; 3: when read or written. The others are not of data.
+    if (kind != 3 && (kind != 1 || access != WRITE)) continue;
+    const code = (enabled >> (18 + 4 * n)) & 3;
+    const length: i64 = code == 2 ? 8 : code + 1;
+    const from = load<i64>(CPU + CPU_DR + 8 * n) & ~(length - 1);
+    if (va < from + length && from < va + size) met |= 1 << n;
+  }
+  return met;
+}
+
+/** True if breakpoints keep the instruction from accessing `size` bytes at `va` now: that is noted like an exception. */
+function isHeldUp(va: i64, size: i32, access: i32): bool {
+  if ((load<i32>(CPU + CPU_DR, 7 * 8) & DR7_ENABLED) == 0) return false;
+  const met = watching(va, size, access);
+  if (met == 0) return false;
+  if (load<i32>(ENGINE_NOTES_BREAKPOINTS) == 0) {
+    raise(BREAKPOINT_AHEAD, 0, va);
+    return true;
+  }
+  store<i32>(ENGINE_BREAKPOINTS_MET, load<i32>(ENGINE_BREAKPOINTS_MET) | met);
+  return false;
+}
+
+/** True if a breakpoint watches data of a page. The TLB must not know it, for accesses that it knows are not looked at. */
+function isWatched(page: i64): bool {
+  if ((load<i32>(CPU + CPU_DR, 7 * 8) & DR7_ENABLED) == 0) return false;
+  return watching(page, 0x1000, WRITE) != 0;
+}
+
+// ------------------------------------------------------------------ the TLB
+
 /** The TLB entry of an address in the active bank. */
 function entryOf(va: i64): i32 {
   return load<i32>(CPU + CPU_TLB_BANK) + ((<i32>va >>> TLB_INDEX_SHIFT) & TLB_INDEX_MASK);
@@ -181,6 +226,11 @@ function fill(va: i64, access: i32): i32 {
   const entry = entryOf(va);
   const tag = va & ~0xfff;
   const addend = page - <i32>tag;
+  if (isWatched(tag)) {
+    store<i64>(entry + TLB_READ, TLB_EMPTY);
+    store<i64>(entry + TLB_WRITE, TLB_EMPTY);
+    return addend + <i32>va;
+  }
   store<i64>(entry + TLB_READ, tag);
   store<i32>(entry + TLB_ADDEND, addend);
   store<i64>(entry + TLB_WRITE, walkedWritable && walkedDirty && codeLines(page) == 0 ? tag : TLB_EMPTY);
@@ -193,6 +243,7 @@ function crosses(va: i64, size: i32): bool {
 
 /** Host address of `size` (at most 16) readable bytes, 0 = fault. */
 export function probeRead(va: i64, size: i32): i32 {
+  if (isHeldUp(va, size, READ)) return 0;
   if (!crosses(va, size)) return fill(va, READ);
   if (leaves(va, size)) return 0;
   const first = fill(va, READ);
@@ -225,6 +276,7 @@ export function leaves(va: i64, size: i32): bool {
 
 /** Host address for `size` (at most 16) writable bytes, with their present contents; 0 = fault. */
 export function probeWrite(va: i64, size: i32): i32 {
+  if (isHeldUp(va, size, WRITE)) return 0;
   if (crosses(va, size) && leaves(va, size)) return 0;
   const first = fill(va, WRITE);
   if (first == 0) return 0;
@@ -299,6 +351,8 @@ export function probeFetch(va: i64): i32 {
  * the page has been decoded yet.
  */
 export function fetchPage(va: i64): i32 {
+  // Pages with breakpoints of instructions get no execute tag; the engine knows which they are.
+  if ((load<i32>(CPU + CPU_DR, 7 * 8) & DR7_ENABLED) != 0) return 0;
   const slot = load<i32>(CPU + CPU_CODE_SLOT);
   if (slot < 0) return 0;
   const host = fill(va, FETCH);

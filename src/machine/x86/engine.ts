@@ -6,9 +6,10 @@
  * the hypervisor's.
  *
  * Reading order of this folder: registers, flags, definition, instructions/, emitter, interpreter-emitter, variants,
- * decoder, record, code-cache, instruction-fetch, interpreter, tlb-banks, generated-modules, engine.
+ * decoder, record, code-cache, breakpoints, instruction-fetch, interpreter, tlb-banks, generated-modules, engine.
  */
 import {
+  BREAKPOINT_AHEAD,
   CPU,
   CPU_BUDGET,
   CPU_CODE_BASE,
@@ -23,13 +24,16 @@ import {
   CPU_PHYSICAL_FRAMES,
   CPU_RIP,
   CPU_SIZE,
+  ENGINE_BREAKPOINTS_MET,
   ENGINE_INTERPRETED,
+  ENGINE_NOTES_BREAKPOINTS,
   STEP_RECORDS,
   TLB_CODE,
   TLB_EXECUTE,
 } from '../layout.ts';
 import type { Gva, HostAddress, MachineMemory, Maddr } from '../memory.ts';
 import { PAGE_SIZE } from '../memory.ts';
+import { breakpointsAt, hasBreakpoints } from './breakpoints.ts';
 import { CheckedHandlers } from './checked-handlers.ts';
 import { CodeCache } from './code-cache.ts';
 import { Compiler } from './compiler.ts';
@@ -41,7 +45,7 @@ import type { Translator } from './guest-memory.ts';
 import { Inspector } from './inspection.ts';
 import { InstructionFetch } from './instruction-fetch.ts';
 import { InstructionView } from './instruction-view.ts';
-import { FLAG_IF, FLAG_TF, VECTOR_DB, VECTOR_GP, VECTOR_SS } from './registers.ts';
+import { DR6_STEP, FLAG_IF, FLAG_RF, FLAG_TF, VECTOR_DB, VECTOR_GP, VECTOR_SS } from './registers.ts';
 import { addressedStack, isBeyond } from './stack-fault.ts';
 import { VcpuState } from './state.ts';
 import { ACCESS_READ, ACCESS_WRITE, type SupportExports } from './support-exports.ts';
@@ -186,6 +190,8 @@ export class Engine implements Translator {
   activate(state: VcpuState): void {
     if (this.active === state) return;
     this.deactivate();
+    // What one vCPU watches, the TLB may know from another.
+    if (hasBreakpoints(this.cpu) || hasBreakpoints(state)) this.banks.emptyAll();
     const { u8 } = this.memory;
     u8.copyWithin(CPU, state.home, state.home + CPU_SIZE);
     state.base = CPU;
@@ -275,7 +281,11 @@ export class Engine implements Translator {
       if (record === 0) return Exit.Exception;
       if (stopped !== 0 && generation === this.codeCache.generation) this.fetch.linkStop(stopped, record);
       stopped = 0;
-      const kind = this.executeWithin(record, memory.u32[budgetWord]!);
+      const met = this.breakpointsHere();
+      if (met !== 0) return this.raise(VECTOR_DB, met);
+      const kind = this.fetch.isNearBreakpoint
+        ? this.executeOne(record, memory.u32[budgetWord]!)
+        : this.executeWithin(record, memory.u32[budgetWord]!);
       switch (kind) {
         case Exit.Decode:
           stopped = memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!;
@@ -297,8 +307,11 @@ export class Engine implements Translator {
           if (outcome !== Exit.Decode) return outcome;
           break;
         }
-        case Exit.Exception:
-          return this.exception();
+        case Exit.Exception: {
+          const outcome = this.exception();
+          if (outcome !== Exit.Decode) return outcome;
+          break;
+        }
         default:
           return kind;
       }
@@ -316,12 +329,27 @@ export class Engine implements Translator {
     if (kind !== Exit.Step) return kind;
     const left = memory.u32[(CPU + CPU_BUDGET) >> 2]!;
     if (left === 0) return Exit.Budget;
-    copyRun(memory, memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!, left);
-    const ended = this.executeFrom(STEP_RECORDS, left);
+    return this.executeCopy(memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!, left);
+  }
+
+  /** Executes the first `count` instructions of a run that has more. */
+  private executeCopy(record: HostAddress, count: number): Exit {
+    const { memory } = this;
+    copyRun(memory, record, count);
+    const kind = this.executeFrom(STEP_RECORDS, count);
     // Steps that branch elsewhere may meet another long run; what is left decides again.
-    if (ended === Exit.Step) return Exit.Decode;
-    if (ended === Exit.Decode) memory.u32[(CPU + CPU_EXIT_RECORD) >> 2] = 0;
-    return ended;
+    if (kind === Exit.Step) return Exit.Decode;
+    if (kind === Exit.Decode) memory.u32[(CPU + CPU_EXIT_RECORD) >> 2] = 0;
+    return kind;
+  }
+
+  /** Executes one instruction, where there may be a breakpoint before the next. */
+  private executeOne(record: HostAddress, budget: number): Exit {
+    const { u32 } = this.memory;
+    const kind = this.executeCopy(record, 1);
+    this.fetch.forgetNext();
+    if (kind !== Exit.Settled) u32[(CPU + CPU_BUDGET) >> 2]! += budget - 1;
+    return kind === Exit.Budget ? Exit.Decode : kind;
   }
 
   /** Executes an instruction that generated code has left to TypeScript. Exit.Decode: done, it goes on at RIP. */
@@ -345,7 +373,7 @@ export class Engine implements Translator {
    */
   private find(stop: HostAddress): HostAddress {
     const { memory } = this;
-    if (memory.u32[(CPU + CPU_BUDGET) >> 2] === 0 || this.isStepping()) return 0;
+    if (memory.u32[(CPU + CPU_BUDGET) >> 2] === 0 || this.needsCare()) return 0;
     // Compiled code is of one mode, and RIP of checked code is not an offset yet.
     if (this.fetch.isChecked || this.cpu.codeMode() !== this.fetch.mode) return 0;
     const record = this.fetch.record();
@@ -369,7 +397,7 @@ export class Engine implements Translator {
     memory.i32[(CPU + CPU_EXIT_ADDRESS + 4) >> 2] = 0;
     if (this.granted === 0 || cpu.low(CPU_RIP) !== low || cpu.high(CPU_RIP) !== high) return 0;
     if (this.banks.current !== bank || cpu.codeMode() !== this.fetch.mode) return 0;
-    if (memory.u32[(CPU + CPU_CODE_CHANGED) >> 2] !== 0 || this.isStepping()) return 0;
+    if (memory.u32[(CPU + CPU_CODE_CHANGED) >> 2] !== 0 || this.needsCare()) return 0;
     // The code that waits must be what would be fetched now.
     const { view } = memory;
     const tag = tlbEntryAt(low, bank) + TLB_EXECUTE;
@@ -394,11 +422,16 @@ export class Engine implements Translator {
     u32[(CPU + CPU_EXIT_RECORD) >> 2] = 0;
     this.countRetired();
     if (this.banks.current !== bank || cpu.codeMode() !== this.fetch.mode) return 0;
-    return this.isStepping() || u32[(CPU + CPU_CODE_CHANGED) >> 2] !== 0 ? 0 : left;
+    return this.needsCare() || u32[(CPU + CPU_CODE_CHANGED) >> 2] !== 0 ? 0 : left;
   }
 
   private isStepping(): boolean {
     return (this.memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_TF) !== 0;
+  }
+
+  /** RFLAGS has something to say of the next instruction, which only `run` looks at: that it is a step, or past a breakpoint. */
+  private needsCare(): boolean {
+    return (this.memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & (FLAG_TF | FLAG_RF)) !== 0;
   }
 
   /** True if an interrupt waits for RFLAGS.IF, and it is set. */
@@ -421,9 +454,44 @@ export class Engine implements Translator {
     return kind;
   }
 
+  /** The breakpoints of instructions that RIP meets, as DR6 shows them: none where RF holds them off for one instruction. */
+  private breakpointsHere(): number {
+    const { memory, cpu, fetch } = this;
+    const flags = (CPU + CPU_FLAGS_OTHER) >> 2;
+    if ((memory.i32[flags]! & FLAG_RF) !== 0) {
+      memory.i32[flags]! &= ~FLAG_RF;
+      return 0;
+    }
+    if (!fetch.isNearBreakpoint || memory.u32[ENGINE_NOTES_BREAKPOINTS >> 2] !== 0) return 0;
+    return breakpointsAt(cpu, fetch.linearLow, cpu.high(CPU_RIP));
+  }
+
+  /**
+   * An instruction, or an iteration of one that repeats, is about to access what a breakpoint watches, and has done nothing
+   * yet: executes it. #DB behind it if it has met the breakpoint; Exit.Decode if nothing has come of it.
+   */
+  private executeWatched(): Exit {
+    const { memory, cpu, onExit } = this;
+    const budgetWord = (CPU + CPU_BUDGET) >> 2;
+    const left = memory.u32[budgetWord]!;
+    const before = cpu.retired;
+    memory.u32[ENGINE_BREAKPOINTS_MET >> 2] = 0;
+    memory.u32[ENGINE_NOTES_BREAKPOINTS >> 2] = 1;
+    this.onExit = undefined;
+    const exit = this.run(1);
+    this.onExit = onExit;
+    memory.u32[ENGINE_NOTES_BREAKPOINTS >> 2] = 0;
+    if (cpu.retired === before) return exit;
+    memory.u32[budgetWord] = left - 1;
+    const met = memory.u32[ENGINE_BREAKPOINTS_MET >> 2]!;
+    if (met !== 0) return this.raise(VECTOR_DB, met);
+    return exit === Exit.Budget ? Exit.Decode : exit;
+  }
+
   /** An exception is noted; a non-canonical address used as a stack address is told from others here. */
   private exception(): Exit {
     const { memory, cpu } = this;
+    if (cpu.exitVector === BREAKPOINT_AHEAD) return this.executeWatched();
     if (cpu.exitVector === VECTOR_GP && isBeyond(memory)) {
       const record = memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!;
       const variant = this.variantAt(record);
@@ -444,8 +512,11 @@ export class Engine implements Translator {
     const exit = this.run(1);
     this.onExit = onExit;
     this.memory.i32[flags]! |= FLAG_TF;
-    if (exit !== Exit.Budget || this.cpu.retired === before) return exit;
-    return this.raise(VECTOR_DB, 0);
+    if (this.cpu.retired === before) return exit;
+    if (exit === Exit.Budget) return this.raise(VECTOR_DB, DR6_STEP);
+    // Behind the instruction, breakpoints that it has met are reported along with the step.
+    const isTrap = exit === Exit.Exception && this.cpu.exitVector === VECTOR_DB;
+    return isTrap ? this.raise(VECTOR_DB, this.cpu.exitError | DR6_STEP) : exit;
   }
 
   /** An instruction executed outside generated code, here or by a hypervisor, retires. */

@@ -19,6 +19,7 @@ import {
 } from '../layout.ts';
 import type { HostAddress, MachineMemory, Mfn } from '../memory.ts';
 import { PAGE_SIZE } from '../memory.ts';
+import { isNearBreakpoint } from './breakpoints.ts';
 import { type CodeCache, codePageSlot, type FollowingPage } from './code-cache.ts';
 import {
   PSEUDO_LINK,
@@ -43,10 +44,15 @@ export class InstructionFetch implements FollowingPage {
   private readonly support: SupportExports;
   private readonly banks: TlbBanks;
   private readonly codeCache: CodeCache;
-  /** The linear address then: its low half, and the page that is being decoded, for `next`. */
-  private linearLow = 0;
+  /** Whether a breakpoint of instructions may lie ahead of RIP then: one instruction at a time is to be executed. */
+  isNearBreakpoint = false;
+  /** Low half of the linear address then. */
+  linearLow = 0;
+  /** The page that is being decoded, for `next`. */
   private pageLow = 0;
   private pageHigh = 0;
+  /** The page after it was given its execute tag. */
+  private hasNext = false;
 
   /** `cpu`: the state at the active place. */
   constructor(
@@ -89,6 +95,7 @@ export class InstructionFetch implements FollowingPage {
     if (!this.codeCache.hasRoom()) this.codeCache.flush();
     this.banks.useMode(mode);
     cpu.set(REG_PAGE, pageLow, high);
+    this.isNearBreakpoint = isNearBreakpoint(cpu, low, high);
     const entry = tlbEntryAt(low, this.banks.current);
     if (
       view.getInt32(entry + TLB_EXECUTE, true) === pageLow &&
@@ -100,7 +107,7 @@ export class InstructionFetch implements FollowingPage {
     const host = this.translate(low, high);
     if (host === 0) return 0;
     const page = this.codeCache.page(this.frameOf(host), mode);
-    this.support.setCodePage(low, high, page.table);
+    if (!this.isNearBreakpoint) this.support.setCodePage(low, high, page.table);
     const known = this.codeCache.lookup(page, offset);
     if (known !== 0) return this.straddlerStillGood(known, low, high);
     this.pageLow = pageLow;
@@ -120,7 +127,16 @@ export class InstructionFetch implements FollowingPage {
     if (host === 0) return 0;
     // With the execute tag, so that the guard of the instruction can compare it.
     this.support.setCodePage(low, high, this.codeCache.page(this.frameOf(host), this.mode).table);
+    this.hasNext = true;
     return host;
+  }
+
+  /** Takes its execute tag from the page after the last one again: a breakpoint may lie in it. */
+  forgetNext(): void {
+    if (!this.hasNext) return;
+    const low = (this.pageLow + PAGE_SIZE) | 0;
+    this.support.invalidatePage(low, low === 0 ? this.pageHigh + 1 : this.pageHigh);
+    this.hasNext = false;
   }
 
   /** A STOP in front of the record that was last looked for becomes a link to it, if they are in one page. */

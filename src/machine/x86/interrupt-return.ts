@@ -5,6 +5,7 @@
  */
 import { CPU_ALIGN, CPU_RIP } from '../layout.ts';
 import { PAGE_SIZE } from '../memory.ts';
+import { hasBreakpoints } from './breakpoints.ts';
 import { parseDescriptor } from './descriptor.ts';
 import { CS, FLAG_IF, FLAG_IOPL, FLAG_RF, FLAG_VM, RSP, SS } from './registers.ts';
 import type { VcpuState } from './state.ts';
@@ -20,7 +21,9 @@ export function returnedFlags(cpu: VcpuState, flags: number, cpl: number, size: 
   if (cpl > 0) keep |= FLAG_IOPL;
   if (cpl > ((rflags >> 12) & 3)) keep |= FLAG_IF;
   if (size === 2) keep |= ~0xffff | 0;
-  return (((flags & ~keep) | (rflags & keep)) & 0x3f7fd7 & ~FLAG_RF) | 2;
+  // RF is gone after one instruction; all it holds off is a breakpoint at that.
+  const permitted = hasBreakpoints(cpu) ? 0x3f7fd7 : 0x3f7fd7 & ~FLAG_RF;
+  return (((flags & ~keep) | (rflags & keep)) & permitted) | 2;
 }
 
 /** Performs the IRET of 8-byte operands that RIP stands at; false, with nothing done, if it is not such a one. */

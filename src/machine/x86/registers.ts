@@ -66,6 +66,8 @@ export const ARITHMETIC_FLAGS = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF 
 /** Exception vectors (Intel SDM 3A, table 6-1). */
 export const VECTOR_DE = 0;
 export const VECTOR_DB = 1;
+/** DR6, and the error word of an exit with #DB: a single step. Bits 0 to 3: the breakpoints that were met. */
+export const DR6_STEP = 0x4000;
 export const VECTOR_NMI = 2;
 export const VECTOR_BP = 3;
 export const VECTOR_OF = 4;

@@ -1,9 +1,8 @@
 /** What is left to do when Xen has emulated an instruction for the guest. */
 import { CPU_DR, CPU_FLAGS_OTHER } from '../../machine/layout.ts';
 import type { Gva } from '../../machine/memory.ts';
-import { FLAG_RF, FLAG_TF, VECTOR_DB } from '../../machine/x86/registers.ts';
+import { DR6_STEP, FLAG_RF, FLAG_TF, VECTOR_DB } from '../../machine/x86/registers.ts';
 import { injectException } from '../bounce.ts';
-import { DR6_STEP } from '../control.ts';
 import type { XenVcpu } from '../vcpu.ts';
 
 /** Moves RIP behind the instruction; if the guest single-steps, it gets its trap. (`pv_emul_instruction_done`) */

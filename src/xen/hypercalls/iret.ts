@@ -14,6 +14,7 @@ import {
 import { iret_context, vcpu_info } from '../../abi/xen/structures/index.ts';
 import { CPU_RIP } from '../../machine/layout.ts';
 import { type Gva, PAGE_SIZE } from '../../machine/memory.ts';
+import { hasBreakpoints } from '../../machine/x86/breakpoints.ts';
 import { formatGva } from '../../machine/x86/guest-memory.ts';
 import {
   CS,
@@ -87,8 +88,9 @@ function iret(vcpu: XenVcpu): number {
   if (domain.hasAssist(VMASST_TYPE_architectural_iopl)) vcpu.iopl = (rflags & FLAG_IOPL) >>> IOPL_SHIFT;
   state.set(CPU_RIP, frame[AT.rip]!, frame[AT.rip + 1]!);
   vcpu.setSelector(CS, cs | 3);
-  // RF is gone after one instruction; all it could hold off is a breakpoint at that.
-  vcpu.setFlags((rflags & ~(FLAG_IOPL | FLAG_VM | FLAG_RF)) | FLAG_IF);
+  // RF is gone after one instruction; all it holds off is a breakpoint at that.
+  const keep = hasBreakpoints(state) ? rflags : rflags & ~FLAG_RF;
+  vcpu.setFlags((keep & ~(FLAG_IOPL | FLAG_VM)) | FLAG_IF);
   state.setReg(RSP, frame[AT.rsp]!, frame[AT.rsp + 1]!);
   vcpu.setSelector(SS, (frame[AT.ss]! & 0xffff) | 3);
   if ((frame[AT.flags]! & wide.VGCF_in_syscall) === 0) {

@@ -24,6 +24,7 @@ import {
 import { applyPatches, sitesLeft, sitesPatched } from '../../paravirt/patch';
 import { setPageAllocator } from '../../xen/pages';
 import { freeMemoryStart, startXen } from '../../xen/start';
+import { testBreakpoints } from './breakpoints';
 import { testBalloon, testFrames, testGrants, testInfo, testRefusals, testXenstore } from './domain';
 import { testFlags, testPendingOnUnmask, testTimer } from './interrupts';
 import { returnPage, setFreeMemory, takePage } from './memory';
@@ -64,6 +65,7 @@ function testOrEnd(line: usize): void {
 
 function testAll(): void {
   testTraps();
+  testBreakpoints();
   testInfo();
   testFlags();
   initInterrupts();

@@ -29,7 +29,7 @@ import {
   wrap,
 } from '../../../wasm/expression.ts';
 import type { Local } from '../../../wasm/function.ts';
-import { CPU_CODE_CHANGED, CPU_EXTRA_RETIRED } from '../../layout.ts';
+import { CPU_CODE_CHANGED, CPU_DR, CPU_EXTRA_RETIRED, DR7_ENABLED } from '../../layout.ts';
 import type { InstructionSet } from '../definition.ts';
 import { callSupport, type Emitter, type Semantics } from '../emitter.ts';
 import { FLAG_DF, RAX, RCX, RDI, RSI } from '../registers.ts';
@@ -88,7 +88,9 @@ function repeatable(operation: StringOperation): Semantics {
           const most = f.let(select(ltU(count, extendU(left)), wrap(count), left));
           const moved = f.local(I32);
           f.set(moved, i32(0));
-          f.if(and(gtU(most, i32(3)), geS(step, i64(0))), () => bulk(c, most, moved));
+          // What a breakpoint may watch is accessed element by element.
+          const watched = and(c.state32(CPU_DR + 7 * 8), i32(DR7_ENABLED));
+          f.if(and(and(gtU(most, i32(3)), geS(step, i64(0))), eqz(watched)), () => bulk(c, most, moved));
           f.if(nez(moved), () => {
             f.set(count, sub(count, extendU(moved)));
             setPointer(c, RCX, count);

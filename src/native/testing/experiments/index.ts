@@ -1,4 +1,5 @@
 /** All groups of experiments, by name: each is a program of its own, and has its transcript. */
+import { breakpoints } from './breakpoints.ts';
 import { devices } from './devices.ts';
 import { exceptions } from './exceptions.ts';
 import { forbidden } from './forbidden.ts';
@@ -12,6 +13,7 @@ import { user } from './user.ts';
 
 export const GROUPS: Readonly<Record<string, Experiments>> = {
   exceptions,
+  breakpoints,
   gates,
   user,
   pages,

@@ -1,0 +1,215 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { CPU_DR } from '../layout.ts';
+import { PAGE_SIZE } from '../memory.ts';
+import type { EngineKind } from './engine.ts';
+import { DR6_STEP, FLAG_RF, FLAG_TF, RAX, RBX, RCX, RDI, RSI, RSP } from './registers.ts';
+import { PAGE_RO, PAGE_RW, TestMachine } from './testing/machine.ts';
+
+const CODE = 0x400000;
+const DATA = 0x600000;
+const INT3 = { exit: 'interrupt', vector: 3 };
+const debug = (error: number) => ({ exit: 'exception', vector: 1, error });
+
+/** Kinds of breakpoints, and codes of lengths, as DR7 has them. */
+const INSTRUCTION = 0;
+const WRITE = 1;
+const ACCESS = 3;
+const LENGTHS = { 1: 0, 2: 1, 4: 3, 8: 2 } as const;
+
+class Debugged {
+  readonly m: TestMachine;
+  private dr7 = 0x400;
+
+  private constructor(m: TestMachine) {
+    this.m = m;
+  }
+
+  /** Two pages of code, three writable ones of data; RBX = RSI = DATA, RSP is the end of the second page. */
+  static async create(kind: EngineKind, hex: string): Promise<Debugged> {
+    const m = await TestMachine.create(kind);
+    m.mapNew(CODE, PAGE_RW, 2);
+    m.mapNew(DATA, PAGE_RW, 3);
+    m.code(CODE, hex);
+    for (const register of [RBX, RSI]) m.cpu.setRegNumber(register, DATA);
+    m.cpu.setRegNumber(RSP, DATA + 2 * PAGE_SIZE);
+    return new Debugged(m);
+  }
+
+  /** Sets a breakpoint, as MOV to the debug registers does. */
+  watch(n: number, address: number, kind: number, length: keyof typeof LENGTHS = 1): this {
+    this.dr7 |= (2 << (2 * n)) | (kind << (16 + 4 * n)) | (LENGTHS[length] << (18 + 4 * n));
+    this.m.cpu.set(CPU_DR + n * 8, address | 0, Math.floor(address / 2 ** 32));
+    return this.enable(this.dr7);
+  }
+
+  enable(dr7: number): this {
+    this.m.cpu.set(CPU_DR + 7 * 8, dr7, 0);
+    this.m.engine.invalidateAll();
+    return this;
+  }
+
+  /** How a run from here, or from an address, ends, and where. */
+  run(rip = this.m.cpu.rip, budget?: number): unknown[] {
+    const ending = this.m.run(rip, budget);
+    return [ending, this.m.cpu.rip - CODE];
+  }
+}
+
+for (const kind of ['interpreter', 'compiler', 'auto'] as const) {
+  describe(`breakpoints, ${kind}`, () => {
+    const debugged = (hex: string): Promise<Debugged> => Debugged.create(kind, hex);
+
+    it('of writes are met behind a store, not by a load', async () => {
+      const d = await debugged('8b 03 89 43 04 89 03 90 cc'); // mov eax, [rbx]; mov [rbx+4], eax; mov [rbx], eax
+      d.watch(1, DATA, WRITE, 4);
+      d.m.memory.write32(d.m.physical(DATA), 0x1234);
+      assert.deepEqual(d.run(CODE), [debug(2), 7]);
+      assert.equal(d.m.cpu.retired, 3);
+      assert.deepEqual(d.run(), [INT3, 9]);
+      assert.equal(d.m.bytes(DATA, 8), '34 12 00 00 34 12 00 00');
+    });
+
+    it('of accesses are met by both', async () => {
+      const d = await debugged('8b 03 89 03 cc');
+      d.watch(3, DATA + 2, ACCESS, 2);
+      assert.deepEqual(d.run(CODE), [debug(8), 2]);
+      assert.deepEqual(d.run(), [debug(8), 4]);
+      assert.deepEqual(d.run(), [INT3, 5]);
+    });
+
+    it('watch as many bytes as they are long, from a multiple of that on', async () => {
+      for (const length of [1, 2, 4, 8] as const) {
+        for (const at of [0, 7, 8, 12, 15, 16]) {
+          const d = await debugged('88 03 90 cc'); // mov [rbx], al
+          d.watch(0, DATA + 8 + 5, WRITE, length);
+          d.m.cpu.setRegNumber(RBX, DATA + at);
+          const from = 8 + 5 - (5 % length);
+          const isIn = at >= from && at < from + length;
+          assert.deepEqual(d.run(CODE), isIn ? [debug(1), 2] : [INT3, 4], `${at} of ${length} bytes`);
+        }
+      }
+    });
+
+    it('are met by one byte of an access, also of one that crosses into another page', async () => {
+      const d = await debugged('48 89 83 fd 0f 00 00 90 cc'); // mov [rbx+0xffd], rax
+      d.watch(0, DATA + PAGE_SIZE + 4, WRITE);
+      d.watch(2, DATA + PAGE_SIZE - 1, WRITE);
+      assert.deepEqual(d.run(CODE), [debug(5), 7]);
+    });
+
+    it('are met by a push, a call, and each side of a move in memory', async () => {
+      const push = await debugged('50 90 cc');
+      push.watch(0, DATA + 2 * PAGE_SIZE - 8, WRITE, 8);
+      assert.deepEqual(push.run(CODE), [debug(1), 1]);
+      const call = await debugged('e8 02 00 00 00 90 90 cc');
+      call.watch(0, DATA + 2 * PAGE_SIZE - 8, WRITE, 8);
+      assert.deepEqual(call.run(CODE), [debug(1), 7]);
+      const move = await debugged('a4 90 cc'); // movsb
+      move.m.cpu.setRegNumber(RDI, DATA + PAGE_SIZE);
+      move.watch(0, DATA, ACCESS).watch(1, DATA + PAGE_SIZE, WRITE);
+      assert.deepEqual(move.run(CODE), [debug(3), 1]);
+    });
+
+    it('stop a repeated instruction behind the iteration that meets them', async () => {
+      for (const [hex, step] of [
+        ['f3 a4 90 cc', 1], // rep movsb
+        ['f3 aa 90 cc', 1], // rep stosb
+        ['f3 a5 90 cc', 4], // rep movsd
+      ] as const) {
+        const d = await debugged(hex);
+        d.m.cpu.setRegNumber(RDI, DATA + PAGE_SIZE);
+        d.m.cpu.setRegNumber(RCX, 100);
+        d.m.cpu.setRegNumber(RAX, 0x5a);
+        d.watch(0, DATA + PAGE_SIZE + 40 * step, WRITE);
+        assert.deepEqual(d.run(CODE), [debug(1), 0], hex);
+        assert.equal(d.m.cpu.regLow(RCX), 59, hex);
+        assert.equal(d.m.cpu.retired, 41, hex);
+        assert.deepEqual(d.run(), [INT3, 4], hex);
+        assert.equal(d.m.cpu.retired, 102, hex);
+      }
+    });
+
+    it('are not met by an instruction that faults', async () => {
+      const d = await debugged('a4 90 cc'); // movsb, to a page that is read-only
+      d.m.cpu.setRegNumber(RDI, DATA + PAGE_SIZE);
+      d.m.map(DATA + PAGE_SIZE, d.m.physical(DATA + PAGE_SIZE) / PAGE_SIZE, PAGE_RO);
+      d.watch(0, DATA, ACCESS);
+      const address = DATA + PAGE_SIZE;
+      assert.deepEqual(d.run(CODE), [{ exit: 'exception', vector: 14, error: 7, address }, 0]);
+      assert.equal(d.m.cpu.retired, 0);
+    });
+
+    it('of instructions are met before the instruction, unless RF holds them off', async () => {
+      const d = await debugged('90 90 ff c0 eb fc'); // 1: nop; nop; 2: inc eax; jmp 2
+      d.watch(0, CODE + 2, INSTRUCTION);
+      for (let round = 0; round < 3; round++) {
+        assert.deepEqual(d.run(round === 0 ? CODE : undefined), [debug(1), 2]);
+        assert.equal(d.m.cpu.regLow(RAX), round);
+        d.m.cpu.rflags |= FLAG_RF;
+      }
+      assert.equal(d.m.cpu.retired, 2 + 2 * 2);
+      d.enable(0x400);
+      assert.deepEqual(d.run(undefined, 100), [{ exit: 'budget' }, 2]);
+    });
+
+    it('of instructions are not met in the middle of one', async () => {
+      const d = await debugged('b8 01 00 00 00 90 cc');
+      d.watch(0, CODE + 1, INSTRUCTION);
+      assert.deepEqual(d.run(CODE), [INT3, 7]);
+    });
+
+    it('of instructions are met in code that another page calls, and that lies in two pages', async () => {
+      const d = await debugged('e8 f9 0f 00 00 cc'); // call to the last two bytes of the page
+      d.m.code(CODE + 0xffe, 'ff c0 ff c0 c3'); // inc eax; inc eax; ret
+      d.watch(2, CODE + 0x1000, INSTRUCTION);
+      assert.deepEqual(d.run(CODE), [debug(4), 0x1000]);
+      d.m.cpu.rflags |= FLAG_RF;
+      assert.deepEqual(d.run(), [INT3, 6]);
+      assert.equal(d.m.cpu.regLow(RAX), 2);
+      const across = await debugged('e8 fa 0f 00 00 cc');
+      across.m.code(CODE + 0xfff, 'ff c0 ff c0 c3');
+      across.watch(2, CODE + 0x1001, INSTRUCTION);
+      assert.deepEqual(across.run(CODE), [debug(4), 0x1001]);
+      across.m.cpu.rflags |= FLAG_RF;
+      assert.deepEqual(across.run(), [INT3, 6]);
+    });
+
+    it('are reported along with a single step', async () => {
+      const d = await debugged('89 03 90 cc');
+      d.watch(0, DATA, WRITE);
+      d.m.cpu.rflags |= FLAG_TF;
+      assert.deepEqual(d.run(CODE), [debug(DR6_STEP | 1), 2]);
+      assert.deepEqual(d.run(), [debug(DR6_STEP), 3]);
+    });
+
+    it('cost other accesses to the page nothing but time: the same program ends alike', async () => {
+      // 1: mov [rbx+rcx*8], rcx; add rax, [rbx+rcx*8]; dec rcx; jnz 1
+      const hex = '48 89 0c cb 48 03 04 cb 48 ff c9 75 f3 cc';
+      const plain = await debugged(hex);
+      plain.m.cpu.setRegNumber(RCX, 400);
+      assert.deepEqual(plain.run(CODE), [INT3, 14]);
+      const state = plain.m.state();
+      const memory = plain.m.bytes(DATA, PAGE_SIZE);
+      const d = await debugged(hex);
+      d.m.cpu.setRegNumber(RCX, 400);
+      d.watch(0, DATA + 8 * 7, WRITE, 8).watch(1, DATA + 3 * PAGE_SIZE - 1, WRITE);
+      assert.deepEqual(d.run(CODE), [debug(1), 4]);
+      assert.equal(d.m.cpu.regLow(RCX), 7);
+      assert.deepEqual(d.run(), [INT3, 14]);
+      assert.equal(d.m.state(), state);
+      assert.equal(d.m.bytes(DATA, PAGE_SIZE), memory);
+    });
+
+    it('are met at the same instruction, however the run is cut', async () => {
+      for (const budget of [1, 2, 3, 5, 7]) {
+        const d = await debugged('48 89 0c cb 48 ff c9 75 f7 cc');
+        d.m.cpu.setRegNumber(RCX, 20);
+        d.watch(0, DATA + 8 * 5, WRITE, 8);
+        let last = d.run(CODE, budget);
+        while ((last[0] as { exit: string }).exit === 'budget') last = d.run(undefined, budget);
+        assert.deepEqual([...last, d.m.cpu.regLow(RCX), d.m.cpu.retired], [debug(1), 4, 5, 15 * 3 + 1]);
+      }
+    });
+  });
+}
