@@ -175,6 +175,17 @@ for (const kind of ['interpreter', 'compiler', 'auto'] as const) {
       assert.deepEqual(across.run(), [INT3, 6]);
     });
 
+    it('of instructions are met in a page that another one jumps to, each time', async () => {
+      const d = await debugged('ff c0 ff c3 e9 f7 0f 00 00'); // inc eax; inc ebx; jmp to the next page
+      d.m.code(CODE + PAGE_SIZE, 'e9 fb ef ff ff'); // jmp back
+      d.watch(0, CODE + 2, INSTRUCTION);
+      for (let round = 1; round <= 4; round++) {
+        assert.deepEqual(d.run(round === 1 ? CODE : undefined), [debug(1), 2]);
+        assert.equal(d.m.cpu.regLow(RAX), round);
+        d.m.cpu.rflags |= FLAG_RF;
+      }
+    });
+
     it('are reported along with a single step', async () => {
       const d = await debugged('89 03 90 cc');
       d.watch(0, DATA, WRITE);

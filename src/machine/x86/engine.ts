@@ -378,6 +378,7 @@ export class Engine implements Translator {
     if (this.fetch.isChecked || this.cpu.codeMode() !== this.fetch.mode) return 0;
     const record = this.fetch.record();
     if (record === 0 || memory.u32[(CPU + CPU_CODE_CHANGED) >> 2] !== 0) return 0;
+    if (this.fetch.isNearBreakpoint) return 0;
     if (stop !== 0) this.fetch.linkStop(stop, record);
     return record;
   }

@@ -6,6 +6,7 @@
 import {
   CPU,
   CPU_CLOCK_VIRTUAL,
+  CPU_DR,
   CPU_EFER,
   CPU_FPU_CONTROL,
   CPU_INTERRUPT_WAITS,
@@ -25,7 +26,7 @@ import {
 import { MachineMemory, type Mfn, PAGE_SIZE } from '../../../src/machine/memory.ts';
 import { Engine, type EngineOptions } from '../../../src/machine/x86/engine.ts';
 import { Exit } from '../../../src/machine/x86/exits.ts';
-import { CS, DS, ES, FS, GS, RSP, SS } from '../../../src/machine/x86/registers.ts';
+import { CS, DS, ES, FLAG_RF, FS, GS, RSP, SS } from '../../../src/machine/x86/registers.ts';
 import {
   biased,
   double,
@@ -104,6 +105,9 @@ const MENDED: ReadonlyMap<number, Mfn> = new Map([
   [MIDDLE, MIDDLE_FRAME],
 ]);
 
+/** DR7: accesses to 8 bytes, stores to 4, an instruction, stores to 2. */
+const DR7_WATCHING = 0x50db04aa | 0;
+
 export const VECTOR_ACTIONS = 0x60;
 export const ACTION_FLUSH = 0;
 
@@ -128,6 +132,7 @@ const ACTION_TABLE: readonly ((m: DifferentialMachine) => void)[] = [
   (m) => m.divert(),
   (m) => m.toggle(CODE + 2 * PAGE_SIZE, PTE_USER, 0),
   (m) => m.engine.invalidateRegion(MIDDLE),
+  (m) => m.watch(),
 ];
 export const ACTIONS = ACTION_TABLE.length;
 
@@ -328,6 +333,8 @@ export class DifferentialMachine {
     switch (exit) {
       case Exit.Exception:
         if (cpu.exitVector === 1) {
+          // Past a breakpoint, if it was one of the instruction.
+          cpu.rflags |= FLAG_RF;
           // Single steps come to an end.
           if ((cpu.retired & 7) === 0) cpu.rflags &= ~0x100;
           return true;
@@ -438,6 +445,17 @@ export class DifferentialMachine {
     }
     this.engine.noteTableChange();
     this.engine.invalidateAll();
+  }
+
+  /** Sets breakpoints: two of data, one of the stack and one of an instruction, others each time; now and then none. */
+  watch(): void {
+    const { engine, landings } = this;
+    const n = ++this.diversions;
+    const instruction = landings[(3 * n) % Math.max(1, landings.length)] ?? CODE;
+    const places = [DATA + 8 * (n & 511), STACK_TOP - 8 * (n & 7), instruction, MIDDLE - 8 + (n & 7)];
+    for (const [i, at] of places.entries()) engine.cpu.set(CPU_DR + 8 * i, at, 0);
+    engine.cpu.set(CPU_DR + 7 * 8, n % 4 === 0 ? 0x400 : DR7_WATCHING, 0);
+    engine.invalidateAll();
   }
 
   wantInterrupts(): void {
