@@ -5,7 +5,7 @@
 
 import type { Domain } from '../hypervisor/domain.ts';
 import type { Host } from '../hypervisor/host.ts';
-import { buildDomain } from '../xen/builder/index.ts';
+import { type BuiltDomain, buildDomain, DomainBuildError } from '../xen/builder/index.ts';
 import type { HostChannel } from '../xen/events/index.ts';
 import { flushConsole } from '../xen/hypercalls/console-io.ts';
 import type { HypercallTable } from '../xen/hypercalls/dispatch.ts';
@@ -14,6 +14,7 @@ import { PvConsole } from './console/console.ts';
 import type { KernelImage } from './images/index.ts';
 import { MachinePage } from './machine-page.ts';
 import { removeDomainEntries, writeDomainEntries } from './xenstore/domain-entries.ts';
+import { XenstoreError } from './xenstore/wire.ts';
 import type { Xenstored } from './xenstore/xenstored.ts';
 
 export interface LaunchOptions {
@@ -62,9 +63,9 @@ const KIB_PER_MIB = 1024;
 /** As the builder does for `memoryMib`: libxl lets a domain own a megabyte more than it asked for. */
 const SPARE_PAGES = PAGES_PER_MIB;
 
-/** Builds a domain and lets it go. Raises what the domain builder raises. */
+/** Builds a domain and lets it go. Raises what the domain builder raises, also for words that are too long for the store. */
 export function launch(host: Host, store: Xenstored, options: LaunchOptions): Launched {
-  const { kernel, name, commandLine, memoryMib, maxMemoryMib, wallClockMs, onOutput, onDrain } = options;
+  const { kernel, name, commandLine, memoryMib, wallClockMs } = options;
   const built = buildDomain(host, {
     name,
     kernel,
@@ -75,6 +76,19 @@ export function launch(host: Host, store: Xenstored, options: LaunchOptions): La
     ...(options.ramdisk !== undefined && { initrd: options.ramdisk }),
     ...(options.memoryMap !== undefined && { memoryMap: options.memoryMap }),
   });
+  try {
+    return serve(host, store, options, built);
+  } catch (error) {
+    built.domain.destroy();
+    store.destroyDomain(built.domain.id);
+    if (!(error instanceof XenstoreError)) throw error;
+    throw new DomainBuildError(`the store cannot take what the domain is told: ${error.message}`);
+  }
+}
+
+/** Puts a domain's entries into the store and someone at the other end of its rings, and lets it go. */
+function serve(host: Host, store: Xenstored, options: LaunchOptions, built: BuiltDomain): Launched {
+  const { kernel, name, commandLine, memoryMib, maxMemoryMib, wallClockMs, onOutput, onDrain } = options;
   const { domain, events } = built;
   const domid = domain.id;
   const uuid = options.uuid ?? defaultUuid(domid);
@@ -97,7 +111,7 @@ export function launch(host: Host, store: Xenstored, options: LaunchOptions): La
     console: { frame: built.console.mfn, port: built.console.port },
     kernel: kernel.name,
     commandLine,
-    startTime: wallClockMs / 1000,
+    startTime: wallClockMs / 1000 + host.clock.nowNs() / 1e9,
     ...(options.ramdiskName !== undefined && { ramdisk: options.ramdiskName }),
   });
   const storeChannel: HostChannel = events.bindHost(built.xenstore.port, () => store.poll(domid));

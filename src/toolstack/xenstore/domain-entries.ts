@@ -59,13 +59,16 @@ const XENBUS_STATE_INITIALISING = '1';
 export function writeDomainEntries(xenstored: Xenstored, entries: DomainEntries): void {
   xenstored.createDomain(entries.domid);
   const client = xenstored.client();
-  client.transact((view) => {
-    writeControlDomain(view);
-    writeSkeleton(view, entries);
-    writeResources(view, entries);
-    writeConsole(view, entries);
-  });
-  client.close();
+  try {
+    client.transact((view) => {
+      writeControlDomain(view);
+      writeSkeleton(view, entries);
+      writeResources(view, entries);
+      writeConsole(view, entries);
+    });
+  } finally {
+    client.close();
+  }
 }
 
 /** Removes what the domain's death has not removed: everything about it that the control domain owns. */
