@@ -18,6 +18,8 @@ class TestVcpu extends Vcpu {
   readonly behave: Behaviour;
   readonly log: string[];
   exitsSeen = 0;
+  /** How often it was asked to deliver what waits for it. */
+  prepared = 0;
 
   constructor(domain: TestDomain, id: number, behave: Behaviour, log: string[]) {
     super(id, domain.host.newVcpuState());
@@ -46,7 +48,9 @@ class TestVcpu extends Vcpu {
     this.note('wake');
   }
   protected override onOnlineChange(): void {}
-  override prepare(): void {}
+  override prepare(): void {
+    this.prepared++;
+  }
   override handleExit(): void {
     this.exitsSeen++;
   }
@@ -106,7 +110,7 @@ class World {
   readonly log: string[] = [];
   /** Real time, moved by hand. */
   realNs = 0;
-  readonly alarms: { ms: number; then: () => void }[] = [];
+  readonly alarms: { ms: number; then: () => void; cancelled?: boolean }[] = [];
   gaveWay = 0;
   readonly host: Host;
   readonly clock: Clock;
@@ -122,8 +126,11 @@ class World {
         monotonicNs: () => this.realNs,
         giveWay: async () => void this.gaveWay++,
         after: (ms, then) => {
-          this.alarms.push({ ms, then });
-          return () => {};
+          const alarm = { ms, then, cancelled: false };
+          this.alarms.push(alarm);
+          return () => {
+            alarm.cancelled = true;
+          };
         },
       },
     });
@@ -205,6 +212,41 @@ test('under the virtual clock a run ends at the next timer, which fires at exact
   assert.deepEqual([budgets, at], [[250, 750], [250]]);
 });
 
+test('a vCPU whose turn was merely cut in two is not asked again what waits for it', () => {
+  const world = new World();
+  const { vcpus } = world.domain('a', spend);
+  world.host.timers.set(new Timer(() => {}), 250);
+  world.host.runOnce();
+  assert.equal(vcpus[0]!.prepared, 1);
+  vcpus[0]!.wake();
+  world.host.runOnce();
+  assert.equal(vcpus[0]!.prepared, 2);
+});
+
+test('under the virtual clock a vCPU that only computes is looked at at each full millisecond', () => {
+  const world = new World();
+  const budgets: number[] = [];
+  const { vcpus } = world.domain('a', (vcpu, budget) => {
+    budgets.push(budget);
+    return spend(vcpu, budget);
+  });
+  world.clock.advanceIdle(2_999_600);
+  world.host.runOnce();
+  assert.deepEqual([budgets, vcpus[0]!.prepared], [[400, 600], 2]);
+});
+
+test('a vCPU runs no longer than it wants before it is asked again', () => {
+  const world = new World();
+  const budgets: number[] = [];
+  const { vcpus } = world.domain('a', (vcpu, budget) => {
+    budgets.push(budget);
+    return spend(vcpu, budget);
+  });
+  vcpus[0]!.longestRun = 600;
+  world.host.runOnce();
+  assert.deepEqual(budgets, [600, 400]);
+});
+
 test('RDTSC’s base makes retired instructions show the virtual time', () => {
   const world = new World();
   world.clock.advanceIdle(5000);
@@ -271,6 +313,24 @@ test('under the host clock the idle loop waits for the next timer, or for input'
   assert.deepEqual(await domain.exited, { reason: 'reboot' });
 });
 
+test('input that comes before the next timer ends the wait, and calls the timer’s alarm off', async () => {
+  const world = new World('host');
+  const domain = world.domain('a', (vcpu) => {
+    vcpu.block();
+    return Exit.Syscall;
+  });
+  // An hour: longer than the surroundings can wait.
+  world.host.timers.set(new Timer(() => {}), 3600e9);
+  const running = world.host.run();
+  await Promise.resolve();
+  world.host.enterInput(() => domain.shutdown('poweroff'));
+  await running;
+  assert.deepEqual(
+    world.alarms.map(({ ms, cancelled }) => [ms, cancelled]),
+    [[60_000, true]],
+  );
+});
+
 test('the event loop gets a turn every few milliseconds of real time', async () => {
   const world = new World();
   let runs = 0;
@@ -320,6 +380,16 @@ test('the registers of a destroyed vCPU never overwrite those of its successor',
     second.vcpus.map((vcpu) => vcpu.state.regLow(0)),
     [0x1234, 0x1235],
   );
+});
+
+test('a domain that is gone is not told that another takes the processor', () => {
+  const world = new World();
+  const first = world.domain('a', spend);
+  world.host.runOnce();
+  first.destroy();
+  world.domain('b', spend);
+  world.host.runOnce();
+  assert.deepEqual(world.log, ['a0 on', 'b0 on']);
 });
 
 test('a switch of vCPUs tells both of them', () => {
