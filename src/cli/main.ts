@@ -78,7 +78,7 @@ function program(surroundings: RunSurroundings, finish: (status: number) => void
     .addHelpText(
       'after',
       '\nExit status: 0 powered off, 1 crashed or killed, 2 bad usage or an image that cannot run,\n' +
-        '124 timed out, 130 and 143 ended by a signal.',
+        '124 timed out, 129, 130 and 143 ended by a signal.',
     )
     .action(async (image: string | undefined, overrides: string[], options: RunOptions) => {
       const words = image === undefined ? overrides : [image, ...overrides];

@@ -12,10 +12,18 @@ export interface ProfileCommandOptions {
 /** Fewer instructions between two samples would do little but sample. */
 const LEAST_INTERVAL = 100;
 
-/** What the host is to do; undefined without `--profile`. Raises UsageError for files that cannot be read. */
+/**
+ * What the host is to do; undefined without `--profile`. Raises UsageError for files that cannot be read, and for options that
+ * would change nothing.
+ */
 export async function profileOptions(options: ProfileCommandOptions): Promise<ProfileOptions | undefined> {
   const { profile, profileEvery, symbols = [] } = options;
-  if (profile === undefined) return undefined;
+  if (profile === undefined) {
+    const vain = profileEvery !== undefined ? '--profile-every' : '--symbols';
+    if (profileEvery !== undefined || symbols.length > 0)
+      throw new UsageError(`${vain}: expected --profile FILE with it`);
+    return undefined;
+  }
   const symbolFiles = await Promise.all(
     symbols.map(async (name) => {
       try {

@@ -130,9 +130,13 @@ interface Outcome {
 
 class Fixture {
   readonly stdin = Object.assign(new PassThrough(), { isTTY: false, raw: [] as boolean[] });
-  signal: (signal: NodeJS.Signals) => void = () => {};
   readonly host: FakeHost;
+  private readonly listeners = new Set<(signal: NodeJS.Signals) => void>();
   private readerComes: Promise<unknown> | undefined;
+  /** Seconds since the command was started. */
+  now = 1.5;
+  /** Stdout is a terminal. */
+  shownOnTerminal = false;
   /** There can be no host, for this reason. */
   noHost: Error | undefined;
 
@@ -153,9 +157,16 @@ class Fixture {
     return this;
   }
 
+  signal(signal: NodeJS.Signals): void {
+    for (const listener of this.listeners) listener(signal);
+  }
+
   async run(words: readonly string[] = ['tiny'], options: RunOptions = {}): Promise<Outcome> {
     const { host } = this;
-    const outputs = [new PassThrough(), new PassThrough()] as const;
+    const outputs = [
+      Object.assign(new PassThrough(), { isTTY: this.shownOnTerminal }),
+      new PassThrough(),
+    ] as const;
     const texts = ['', ''];
     const read = (i: 0 | 1) => outputs[i].on('data', (chunk) => (texts[i] += chunk));
     read(1);
@@ -171,11 +182,11 @@ class Fixture {
         return Promise.resolve(host);
       },
       onSignal: (signals, then) => {
-        const before = this.signal;
-        this.signal = (signal) => (signals.includes(signal) ? then(signal) : before(signal));
-        return () => {};
+        const listener = (signal: NodeJS.Signals) => signals.includes(signal) && then(signal);
+        this.listeners.add(listener);
+        return () => this.listeners.delete(listener);
       },
-      seconds: () => 1.5,
+      seconds: () => this.now,
     });
     return { status, stdout: texts[0], stderr: texts[1], host };
   }
@@ -231,6 +242,34 @@ describe('ringone run', () => {
       reboot: false,
     });
     assert.deepEqual([afterPowerOff.status, afterPowerOff.host.domains.length], [0, 2]);
+  });
+
+  it('does after each kind of end what the key for that kind says', async () => {
+    const keys = { poweroff: 'on_poweroff', reboot: 'on_reboot', crash: 'on_crash', watchdog: 'on_watchdog' };
+    for (const [reason, key] of Object.entries(keys)) {
+      const lives = async (own: string, others: string) => {
+        const words = Object.values(keys).map((each) => `${each}=${each === key ? own : others}`);
+        const ends: Life = (domain) => domain.end({ reason: reason as keyof typeof keys });
+        // The second life ends otherwise, by what no key is for.
+        const suspends: Life = (domain) => domain.end({ reason: 'suspend' });
+        return (await new Fixture(ends, suspends).run(['tiny', ...words])).host.domains.length;
+      };
+      assert.deepEqual(
+        [await lives('restart', 'destroy'), await lives('destroy', 'restart')],
+        [2, 1],
+        reason,
+      );
+    }
+  });
+
+  it('ends with status 1 when the guest suspends itself or asks for a soft reset, and says so', async () => {
+    for (const [reason, line] of [
+      ['suspend', 'ringone: d1 (guest) suspended itself, and nothing can resume it yet\n'],
+      ['soft_reset', 'ringone: d1 (guest) asked for a soft reset, which is not supported yet\n'],
+    ] as const) {
+      const { status, stderr } = await new Fixture((domain) => domain.end({ reason })).run();
+      assert.deepEqual([status, stderr], [1, line]);
+    }
   });
 
   it('ends with status 1 when the guest crashes or its watchdog bites, and says so', async () => {
@@ -295,6 +334,7 @@ describe('ringone run', () => {
   });
 
   for (const [signal, expected] of [
+    ['SIGHUP', 129],
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const) {
@@ -362,6 +402,45 @@ describe('ringone run', () => {
     assert.deepEqual(fixture.stdin.raw, [true, false]);
   });
 
+  it('reads a terminal as it is typed to, under the virtual clock too', async () => {
+    const fixture = new Fixture((domain) => {
+      domain.onTyped = () => powerOff(domain);
+    }).asTerminal();
+    fixture.stdin.write('x');
+    const { status } = await fixture.run(['tiny'], { clock: 'virtual', timeout: '10' });
+    assert.equal(status, 0);
+  });
+
+  it('takes 64 KiB of piped input under the virtual clock, and says when there is more', async () => {
+    for (const bytes of [65536, 65537]) {
+      const fixture = new Fixture(powerOff);
+      fixture.stdin.end('x'.repeat(bytes));
+      const outcome = fixture.run(['tiny'], { clock: 'virtual' });
+      if (bytes === 65536) assert.equal((await outcome).host.domains[0].typed.length, bytes);
+      else {
+        await assert.rejects(outcome, {
+          name: 'UsageError',
+          message: 'standard input: expected at most 65536 bytes under --clock virtual, found more',
+        });
+      }
+    }
+  });
+
+  it('begins a line for what it says where the guest has left one open on a terminal', async () => {
+    for (const [printed, open, terminal] of [
+      ['> ', '\n', true],
+      ['done\r\n', '', true],
+      ['> ', '', false],
+    ] as const) {
+      const fixture = new Fixture((domain) => {
+        domain.print(printed);
+        setImmediate(() => domain.end({ reason: 'suspend' }));
+      });
+      fixture.shownOnTerminal = terminal;
+      assert.match((await fixture.run()).stderr, new RegExp(`^${open}ringone: `));
+    }
+  });
+
   it('passes Ctrl-] on when stdin is no terminal', async () => {
     const fixture = new Fixture((domain) => {
       domain.onTyped = () => powerOff(domain);
@@ -390,6 +469,46 @@ describe('ringone run', () => {
       memoryHash: '0123456789abcdef0123456789abcdef',
       engine: ENGINE,
     });
+  });
+
+  it('times the first guest that was built, the first that was printed, and the whole run', async () => {
+    const path = join(scratch, 'times.json');
+    const printing =
+      (printsAt: number, endsAt: number, reason: DomainExit['reason']): Life =>
+      (domain) => {
+        fixture.now = printsAt;
+        domain.print('x');
+        setImmediate(() => {
+          fixture.now = endsAt;
+          domain.end({ reason });
+        });
+      };
+    const fixture = new Fixture(printing(2, 3, 'reboot'), printing(4, 5, 'poweroff'));
+    fixture.now = 1;
+    await fixture.run(['tiny'], { stats: path });
+    const { loadSeconds, firstOutputSeconds, wallSeconds } = JSON.parse(readFileSync(path, 'utf8'));
+    assert.deepEqual([loadSeconds, firstOutputSeconds, wallSeconds], [1, 2, 5]);
+  });
+
+  it('makes a host with room for all that the guest may grow to', async () => {
+    const { host } = await new Fixture(powerOff).run(['tiny', 'memory=64', 'maxmem=128']);
+    assert.equal(host.options!.memoryMib, 128);
+    const { memoryMib, maxMemoryMib } = host.domains[0].options;
+    assert.deepEqual([memoryMib, maxMemoryMib], [64, 128]);
+  });
+
+  it('has the PC’s memory map of e820_host reach as far as the guest may grow', async () => {
+    const words = ['tiny', 'memory=64', 'maxmem=128', 'e820_host=1'];
+    const { host } = await new Fixture(powerOff).run(words);
+    assert.deepEqual(host.domains[0].options.memoryMap, [
+      { start: 0, bytes: 128 * 2 ** 20, type: 1 },
+      { start: 3 * 2 ** 30, bytes: 2 ** 30, type: 2 },
+    ]);
+  });
+
+  it('traces everything for --trace all', async () => {
+    const { host } = await new Fixture(powerOff).run(['tiny'], { trace: 'all' });
+    assert.deepEqual(host.options!.trace!.kinds, ['hypercalls', 'traps', 'events', 'page-tables']);
   });
 
   it('passes clock, engine, memory and traces on to the host', async () => {
@@ -460,6 +579,9 @@ describe('the guest of ringone run', () => {
     [['tiny'], { clock: 'sun' }, '--clock sun: expected host or virtual'],
     [['tiny'], { engine: 'steam' }, '--engine steam: expected auto, interpreter or compiler'],
     [['tiny'], { timeout: '-1' }, '--timeout -1: expected a positive number of seconds'],
+    [['tiny'], { timeout: '2147483.9' }, '--timeout 2147483.9: expected fewer than 2147483 seconds'],
+    [['tiny'], { profileEvery: '5000' }, '--profile-every: expected --profile FILE with it'],
+    [['tiny'], { symbols: ['System.map'] }, '--symbols: expected --profile FILE with it'],
     [
       ['tiny'],
       { trace: 'hypercalls,x' },
@@ -544,6 +666,17 @@ describe('the guest of ringone run', () => {
     const { status, stderr } = await fixture.run(['tiny'], { inspect: 'rip' });
     assert.equal(status, 0);
     assert.equal(stderr, 'rip: a report\nin time\n\n'.repeat(2));
+  });
+
+  it('reports at SIGUSR2 on the guest that runs, not on one that was there before', async () => {
+    const reboot: Life = (domain) => domain.end({ reason: 'reboot' });
+    const fixture = new Fixture(reboot, (domain) => {
+      fixture.signal('SIGUSR2');
+      setTimeout(() => domain.end({ reason: 'poweroff' }), 50);
+    });
+    const { stderr } = await fixture.run(['tiny'], { inspect: ' rip ' });
+    // At the end of the first, at the signal, and at the end of the second.
+    assert.equal(stderr, 'rip: a report\nin time\n\n'.repeat(3));
   });
 
   it('refuses an empty place', async () => {

@@ -433,12 +433,16 @@ function alternatives(choices: readonly string[]): string {
   return choices.length < 2 ? last : `${choices.slice(0, -1).join(', ')} or ${last}`;
 }
 
+/** setTimeout counts milliseconds in 31 bits. */
+const MOST_SECONDS = 2147483;
+
 /** A number of seconds as an option gives it. */
 export function positive(option: string, value: string): number {
   const number = Number(value);
-  // setTimeout counts milliseconds in 31 bits.
-  if (Number.isFinite(number) && number > 0 && number < 2147483) return number;
-  throw new UsageError(`${option} ${value}: expected a positive number of seconds`);
+  if (!(Number.isFinite(number) && number > 0))
+    throw new UsageError(`${option} ${value}: expected a positive number of seconds`);
+  if (number < MOST_SECONDS) return number;
+  throw new UsageError(`${option} ${value}: expected fewer than ${MOST_SECONDS} seconds`);
 }
 
 function traceKinds(list: string): TraceKind[] {
