@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { __HYPERVISOR_console_io } from '../abi/xen/numbers/index.ts';
+import { shared_info } from '../abi/xen/structures/index.ts';
 import { buildTinyGuest } from '../guest/tiny/guest.ts';
 import { DomainBuildError } from '../xen/builder/index.ts';
 import type { XenDomain } from '../xen/domain.ts';
@@ -70,6 +71,14 @@ test('a domain without a uuid has one of its own, in the form of a random one', 
   }
 });
 
+test('a domain’s wall clock begins with the host’s, to the millisecond', () => {
+  const { launched, host } = setUp();
+  const { sharedInfo } = launched().domain;
+  const { wc_sec, wc_nsec } = shared_info.x64.offset;
+  const [seconds, nanoseconds] = [wc_sec, wc_nsec].map((offset) => host.memory.read32(sharedInfo + offset));
+  assert.deepEqual([seconds, nanoseconds], [1_700_000_000, 250_000_000]);
+});
+
 test('a domain’s start time is the wall clock’s when it was built, not when its host was', () => {
   const { launched, read, clock } = setUp();
   const startOf = (domid: number) => read(`${read(`/local/domain/${domid}/vm`)}/start_time`);
@@ -79,33 +88,34 @@ test('a domain’s start time is the wall clock’s when it was built, not when 
   assert.deepEqual([startOf(1), startOf(2)], ['1700000000.25', '1700000090.25']);
 });
 
-test('the end of a domain brings its last words, whoever held its console back, and is told once', () => {
-  const { launched, read, store, seen, host, processor } = setUp();
-  const { domain, console, conclude } = launched();
-  const told: string[] = [];
-  store.client().watch('@releaseDomain', (path) => told.push(path));
-  told.length = 0;
+for (const held of [true, false])
+  test(`the end of a domain brings its last words, its console held back or not, and is told once: ${held}`, () => {
+    const { launched, read, store, seen, host, processor } = setUp();
+    const { domain, console, conclude } = launched();
+    const told: string[] = [];
+    store.client().watch('@releaseDomain', (path) => told.push(path));
+    told.length = 0;
 
-  console.pauseOutput();
-  const page = new MachinePage(host.memory, Number(read('/local/domain/1/console/ring-ref')));
-  page.writeBytes(ConsoleOffset.OUT, Buffer.from('bye'));
-  page.write32(ConsoleOffset.OUT_PROD, 3);
-  // A line that has not ended, on the emergency console.
-  const mfn = host.frames.tryAllocate();
-  processor.frames = [mfn];
-  host.memory.writeBytes(mfn * 4096, Buffer.from('well'));
-  const args = new HypercallArguments();
-  for (const [i, value] of [0, 4, WINDOW].entries()) args.set(i, value);
-  assert.equal(hypercalls.call(domain.vcpus[0]!, __HYPERVISOR_console_io, args), 0);
-  assert.deepEqual(seen, { printed: '', said: '' });
+    if (held) console.pauseOutput();
+    const page = new MachinePage(host.memory, Number(read('/local/domain/1/console/ring-ref')));
+    page.writeBytes(ConsoleOffset.OUT, Buffer.from('bye'));
+    page.write32(ConsoleOffset.OUT_PROD, 3);
+    // A line that has not ended, on the emergency console.
+    const mfn = host.frames.tryAllocate();
+    processor.frames = [mfn];
+    host.memory.writeBytes(mfn * 4096, Buffer.from('well'));
+    const args = new HypercallArguments();
+    for (const [i, value] of [0, 4, WINDOW].entries()) args.set(i, value);
+    assert.equal(hypercalls.call(domain.vcpus[0]!, __HYPERVISOR_console_io, args), 0);
+    assert.deepEqual(seen, { printed: '', said: '' });
 
-  domain.shutdown('poweroff');
-  conclude();
-  conclude();
-  assert.deepEqual(seen, { printed: 'bye', said: 'well\n' });
-  assert.deepEqual(told, ['@releaseDomain']);
-  assert.equal(read('/local/domain/1/name'), 'web');
-});
+    domain.shutdown('poweroff');
+    conclude();
+    conclude();
+    assert.deepEqual(seen, { printed: 'bye', said: 'well\n' });
+    assert.deepEqual(told, ['@releaseDomain']);
+    assert.equal(read('/local/domain/1/name'), 'web');
+  });
 
 test('a destroyed domain leaves no frame and no entry behind', () => {
   const { launched, read, store, host } = setUp();

@@ -105,6 +105,16 @@ describe('permissions on the wire', () => {
     assert.equal(guest.ask('SET_PERMS', ['/local/domain/4/open', 'n4', 'b3']), 'EACCES');
   });
 
+  it('may be changed by the owner only, not by all who may write', () => {
+    const { guest, other } = setUp();
+    other.write('open', 'x');
+    other.ask('SET_PERMS', ['open', 'n4', 'b3']);
+    const path = '/local/domain/4/open';
+    assert.equal(guest.write(path, 'y'), 'OK');
+    assert.equal(guest.ask('SET_PERMS', [path, 'n4', 'b3', 'r0']), 'EACCES');
+    assert.deepEqual(other.ask('SET_PERMS', ['open', 'n4', 'b3', 'r0']), ['OK']);
+  });
+
   it('let only the control domain change the owner', () => {
     const { guest, control } = setUp();
     guest.write('mine', 'x');
@@ -188,6 +198,15 @@ describe('DIRECTORY and DIRECTORY_PART', () => {
     assert.equal(generations.size, 1);
     control.write('/big/another', '');
     assert.ok(!generations.has(control.ask('DIRECTORY_PART', ['/big', '0'])[0]!));
+  });
+
+  it('fill a payload to its last byte', () => {
+    const { control } = setUp();
+    const names = Array.from({ length: 64 }, (_, index) => `${index}`.padEnd(63, '_'));
+    for (const name of names) control.write(`/full/${name}`, '');
+    assert.equal(control.request('DIRECTORY', ['/full']).payload.length, 4096);
+    control.write('/full/one', '');
+    assert.equal(control.ask('DIRECTORY', ['/full']), 'E2BIG');
   });
 
   it('give an empty part past the end and refuse other payloads', () => {

@@ -267,6 +267,14 @@ describe('the quotas of transactions', () => {
     assert.deepEqual(xenstored.audit(), []);
   });
 
+  it('count the names that one asks for, there or not', () => {
+    const { guest } = setUp({ memory: 10000 });
+    const id = guest.begin();
+    const names = ['a', 'b', 'c', 'd', 'e'].map((name) => name.repeat(2000));
+    const results = names.map((name) => guest.read(name, id));
+    assert.deepEqual(results, ['ENOENT', 'ENOENT', 'ENOENT', 'ENOENT', 'ENOMEM']);
+  });
+
   it('count copies that are no larger than what they replace', () => {
     const { guest } = setUp({ memory: 20000 });
     assert.equal(guest.write('a', 'x'.repeat(1990)), 'OK');
@@ -281,6 +289,8 @@ describe('the quotas of transactions', () => {
     const ids = Array.from({ length: 10 }, () => guest.begin());
     const results = ids.map((id) => guest.write('a', 'x'.repeat(1990), id));
     assert.deepEqual([results[0], results[9]], ['OK', 'ENOMEM']);
+    assert.equal(commit(guest, ids.pop()!), 'ENOMEM');
+    assert.equal(guest.read('a'), 'old');
     assert.ok(memory() <= 20000 + 100);
     for (const id of ids) abort(guest, id);
     assert.equal(memory(), before);

@@ -78,6 +78,19 @@ describe('a watch', () => {
     assert.equal(guest.ask('WATCH', ['dir', 'x', '-1']), 'EINVAL');
   });
 
+  it('is set and ended whatever transaction the messages name', () => {
+    const { control } = setUp();
+    assert.deepEqual(control.ask('WATCH', ['/a', 't'], 77), ['OK']);
+    assert.deepEqual(control.ask('UNWATCH', ['/a', 't'], 77), ['OK']);
+    assert.equal(control.read('/', 77), 'ENOENT');
+  });
+
+  it('may be on a special path of 2,048 bytes, and no longer one', () => {
+    const { control } = setUp();
+    assert.deepEqual(control.ask('WATCH', ['@'.padEnd(2048, 'x'), 't']), ['OK']);
+    assert.equal(control.ask('WATCH', ['@'.padEnd(2049, 'x'), 't']), 'EINVAL');
+  });
+
   it('ends with UNWATCH', () => {
     const { guest, watch } = setUp();
     watch(guest, 'a', 't');
@@ -121,6 +134,16 @@ describe('a watch', () => {
     other.ask('SET_PERMS', ['open', 'n4', 'r3']);
     other.write('open', 'y');
     assert.deepEqual(guest.takeEvents(), ['/local/domain/4/open t', '/local/domain/4/open t']);
+  });
+
+  it('tells a guest of any node whose parent it may list', () => {
+    const { guest, other, watch } = setUp();
+    other.write('dir/secret', 'x');
+    other.ask('SET_PERMS', ['dir', 'n4', 'r3']);
+    watch(guest, '/local/domain/4/dir', 't');
+    other.write('dir/secret', 'y');
+    assert.equal(guest.read('/local/domain/4/dir/secret'), 'EACCES');
+    assert.deepEqual(guest.takeEvents(), ['/local/domain/4/dir/secret t']);
   });
 
   it('tells a guest that it has lost the right to read, or that a readable node is gone', () => {
@@ -179,6 +202,38 @@ describe('the special watches', () => {
     xenstored.destroyDomain(9);
     assert.deepEqual(guest.takeEvents(), ['@releaseDomain r']);
     assert.deepEqual(other.takeEvents(), []);
+  });
+
+  it('do not reach a guest by the permission of one of its number that is gone', () => {
+    const { control, xenstored, watch } = setUp();
+    assert.deepEqual(control.ask('SET_PERMS', ['@releaseDomain', 'n0', 'r3']), ['OK']);
+    xenstored.destroyDomain(3);
+    xenstored.createDomain(3);
+    const successor = new WireClient(xenstored.connect(3));
+    watch(successor, '@releaseDomain', 'r');
+    xenstored.introduce(4, carrier());
+    xenstored.destroyDomain(4);
+    assert.deepEqual(successor.takeEvents(), []);
+  });
+
+  it('say nothing of a domain that goes without ever having come', () => {
+    const { control, xenstored, watch } = setUp();
+    watch(control, '@releaseDomain', 'r');
+    xenstored.domainShutdown(3);
+    xenstored.destroyDomain(3);
+    assert.deepEqual(control.takeEvents(), []);
+  });
+
+  it('tell of each domain, though two events that wait read alike', () => {
+    const { control, xenstored, watch } = setUp();
+    watch(control, '@releaseDomain', 'r');
+    for (const domid of [3, 4]) xenstored.introduce(domid, carrier());
+    const { onOutput } = control.connection;
+    control.connection.onOutput = () => {};
+    for (const domid of [3, 4]) xenstored.destroyDomain(domid);
+    control.connection.onOutput = onOutput;
+    control.connection.resumeOutput();
+    assert.deepEqual(control.takeEvents(), ['@releaseDomain r', '@releaseDomain r']);
   });
 });
 

@@ -176,6 +176,31 @@ describe('a connection over a stream', () => {
     assert.equal(connection.isOpen, false);
   });
 
+  it('is not read from while its answers hold more than its domain may', () => {
+    const { xenstored, control } = setUp();
+    control.write('/large', 'x'.repeat(2000));
+    control.setPermissions('/large', ['r0']);
+    xenstored.quota.memory = 5000;
+    const connection = xenstored.connect(3);
+    const read = encodeMessage({
+      type: MessageType.READ,
+      requestId: 1,
+      transactionId: 0,
+      payload: encodeStrings(['/large']),
+    });
+    const requests = new Uint8Array([...read, ...read, ...read, ...read]);
+    const taken = connection.receive(requests);
+    assert.equal(taken, 3 * read.length);
+    let resumed = 0;
+    connection.onInput = () => {
+      resumed = connection.receive(requests.subarray(taken));
+    };
+    const buffer = new Uint8Array(4096);
+    connection.onOutput = () => connection.pull(buffer);
+    connection.resumeOutput();
+    assert.equal(resumed, read.length);
+  });
+
   it('that is closed leaves no watch and no transaction', () => {
     const { xenstored, control } = setUp();
     const client = new WireClient(xenstored.connect());
