@@ -3,7 +3,15 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { buildTinyGuest, type Domain, Host, type HostOptions, ImageError } from '../src/index.ts';
+import {
+  buildTinyGuest,
+  builtinGuest,
+  type Domain,
+  Host,
+  type HostOptions,
+  ImageError,
+  TRACE_KINDS,
+} from '../src/index.ts';
 
 const kernel = buildTinyGuest();
 
@@ -116,6 +124,49 @@ describe('the library', () => {
       lines.every((line) => /^d1v0 [a-z_]+\(/.test(line)),
       lines.join('\n'),
     );
+  });
+
+  it('traces each kind by itself', async () => {
+    const found: Record<string, string[]> = {};
+    for (const kind of TRACE_KINDS) {
+      const lines = new Set<string>();
+      const onLine = (line: string) => void lines.add(/^d1v0 ([a-z_]+( 14|\()?)/.exec(line)?.[1] ?? line);
+      const host = await Host.create({ memoryMib: 32, clock: 'virtual', trace: { kinds: [kind], onLine } });
+      const domain = await host.createDomain({ kernel: await builtinGuest(), memoryMib: 32 });
+      void text(domain.console.readable);
+      const typing = type(domain, 'run hello\rhalt');
+      await host.run();
+      await typing;
+      found[kind] = [...lines];
+    }
+    assert.ok(found.hypercalls!.length > 10 && found.hypercalls!.every((word) => word.endsWith('(')));
+    assert.deepEqual(found.traps, ['trap 14']);
+    assert.deepEqual(found.events!.sort(), ['port', 'upcall']);
+    assert.deepEqual(found['page-tables']!.sort(), ['mmu_update', 'mmuext_op', 'update_va_mapping']);
+  });
+
+  it('says what the engine compiled, and who executed what', async () => {
+    for (const engine of ['interpreter', 'compiler'] as const) {
+      const [host, domain] = await boot({ engine });
+      void text(domain.console.readable);
+      const typing = type(domain, 'help\rhalt');
+      await host.run();
+      await typing;
+      const { instructions, engine: counts } = host.statistics();
+      const { kind, share, modules, functions, wasmBytes, compileMilliseconds, regions } = counts;
+      assert.equal(kind, engine);
+      const { interpreter, compiled } = counts.instructions;
+      assert.deepEqual(share, { interpreter: interpreter / instructions, compiled: compiled / instructions });
+      assert.equal(regions.compiled, functions);
+      if (engine === 'interpreter') {
+        assert.equal(interpreter, instructions);
+        assert.deepEqual([modules, functions, wasmBytes, compileMilliseconds], [0, 0, 0, 0]);
+      } else {
+        assert.ok(interpreter < compiled && compiled < instructions);
+        assert.ok(functions > 1 && wasmBytes > 100 * functions && compileMilliseconds > 0);
+        assert.ok(modules > 0 && regions.requested >= regions.compiled);
+      }
+    }
   });
 
   it('runs several domains on one host, each with its own console', async () => {

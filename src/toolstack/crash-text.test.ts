@@ -17,7 +17,7 @@ const report: CrashReport = {
   rflags: 0x10246,
   registers: Array.from({ length: 16 }, (_, i) => word(i, -1)),
   segments: Array.from({ length: 6 }, (_, i) => ({ selector: 0xe000 + i, base: i === 5 ? -4096 : 0 })),
-  gsBaseInactive: 0,
+  gsBaseInactive: 0x5000,
   cr0: 0x80050033 | 0,
   cr2: 0xdead,
   cr3: 0x1234000,
@@ -56,14 +56,29 @@ describe('the text of a crash report', () => {
     assert.ok(lines.includes('  es e000   cs e001   ss e002   ds e003   fs e004   gs e005'));
   });
 
+  it('shows each register behind its own name', () => {
+    assert.deepEqual(crashText(report).slice(3, 12), [
+      '  rax ffffffff00000000   rbx ffffffff00000003   rcx ffffffff00000001',
+      '  rdx ffffffff00000002   rsi ffffffff00000006   rdi ffffffff00000007',
+      '  rbp ffffffff00000005   rsp ffffffff00000004    r8 ffffffff00000008',
+      '   r9 ffffffff00000009   r10 ffffffff0000000a   r11 ffffffff0000000b',
+      '  r12 ffffffff0000000c   r13 ffffffff0000000d   r14 ffffffff0000000e',
+      '  r15 ffffffff0000000f   rflags 00010246',
+      '  cr0 80050033   cr2 000000000000dead   cr3 0000000001234000   cr4 00002660',
+      '  es e000   cs e001   ss e002   ds e003   fs e004   gs e005',
+      '  fs base 0000000000000000   gs base fffffffffffff000   inactive 0000000000005000',
+    ]);
+  });
+
   it('shows the stack, and which of its words are places in the kernel', () => {
     const lines = crashText(report, symbols);
     const stack = lines.indexOf('stack at ffffffff00000004:');
-    assert.deepEqual(lines.slice(stack + 1, stack + 5), [
+    assert.deepEqual(lines.slice(stack + 1, stack + 6), [
       '  ffffffff81000020 0000000000000007 0000000000000008 0000000000000009',
       '  000000000000000a',
       'of these, places in the kernel:',
       '  ffffffff81000020 <text+0x20>',
+      'code:',
     ]);
   });
 
@@ -79,6 +94,13 @@ describe('the text of a crash report', () => {
         ' ffffffff81000012 06 07 op 6',
       ],
     );
+  });
+
+  it('shows four instructions before RIP, and six from there on', () => {
+    const code = Uint8Array.from({ length: 64 }, (_, i) => i);
+    const lines = crashText({ ...report, code, codeStart: TEXT, hypercalls: [] }, undefined, twoByTwo);
+    const shown = lines.slice(lines.indexOf('code:') + 1).map((line) => line.replace(/.* op /, ''));
+    assert.deepEqual(shown, ['8', '10', '12', '14', '16', '18', '20', '22', '24', '26']);
   });
 
   it('shows only what follows RIP if no decoding of what stands before ends there', () => {

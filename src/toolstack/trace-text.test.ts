@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Vcpu } from '../hypervisor/domain.ts';
-import { textTrace } from './trace-text.ts';
+import { resultText, textTrace } from './trace-text.ts';
 
 const vcpu = { id: 1, domain: { id: 3 }, state: { rip: -0x7fffff00 } } as Vcpu;
 
@@ -94,17 +94,30 @@ test('what an argument points to stands behind it, with names for what has them'
   ]);
 });
 
+test('a small result is shown as a number, one that is an address in hexadecimal', () => {
+  assert.deepEqual([4095, 4096, -4000, -0x80000000].map(resultText), [
+    ' = 4095',
+    ' = 0x1000',
+    ' = -4000',
+    ' = 0xffffffff80000000',
+  ]);
+});
+
 test('a trap is shown with its name and place, and with error code and address where it has them', () => {
   const { lines, sink } = trace();
   sink.trap(vcpu, 14, 6, 0x1000);
   sink.trap(vcpu, 13, 0, 0);
   sink.trap(vcpu, 6, 0, 0);
+  sink.trap(vcpu, 17, 0, 0);
   sink.trap(vcpu, 0x80, 0, 0);
+  sink.trap(vcpu, 0x2e, 0, 0);
   assert.deepEqual(lines, [
     'd3v1 trap 14 #PF error 0x6 address 0x1000 rip 0xffffffff80000100',
     'd3v1 trap 13 #GP error 0x0 rip 0xffffffff80000100',
     'd3v1 trap 6 #UD rip 0xffffffff80000100',
+    'd3v1 trap 17 #AC error 0x0 rip 0xffffffff80000100',
     'd3v1 interrupt 0x80 rip 0xffffffff80000100',
+    'd3v1 interrupt 0x2e rip 0xffffffff80000100',
   ]);
 });
 

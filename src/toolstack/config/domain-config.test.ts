@@ -71,6 +71,7 @@ describe('a domain configuration', () => {
     assert.equal(read('root="/dev/xvda1 ro"\nextra="quiet"').commandLine, 'root=/dev/xvda1 ro quiet');
     assert.equal(read('extra="quiet"').commandLine, 'quiet');
     assert.equal(read('root="/dev/xvda1"\nextra="quiet"\ncmdline="x"').commandLine, 'x');
+    assert.equal(read('extra="quiet"\ncmdline=""').commandLine, '');
   });
 
   it('gives a memory map to who asks for one', () => {

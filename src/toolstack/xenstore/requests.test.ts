@@ -292,6 +292,59 @@ describe('CONTROL', () => {
     assert.match(control.ask('CONTROL', ['help'])[0]!, /^check\t/);
   });
 
+  it('changes each quota by its own name, and shows it', () => {
+    const { control, xenstored } = setUp();
+    const names = [...control.ask('CONTROL', ['quota'])[0]!.matchAll(/^([a-z-]+) *:/gm)].map(
+      ([, name]) => name!,
+    );
+    for (const [i, name] of names.entries())
+      assert.deepEqual(control.ask('CONTROL', ['quota', 'set', name, `${5000 + i}`]), ['OK']);
+    assert.deepEqual(xenstored.quota, {
+      nodes: 5000,
+      watches: 5001,
+      transactions: 5002,
+      outstanding: 5003,
+      transactionNodes: 5004,
+      memory: 5005,
+      nodeSize: 5006,
+      pathLength: 5007,
+      permissions: 5008,
+    });
+    const shown = control.ask('CONTROL', ['quota'])[0]!;
+    for (const [i, name] of names.entries())
+      assert.match(shown, new RegExp(`^${name} *: +${5000 + i} [a-z]`, 'm'));
+  });
+
+  it('shows what a domain uses', () => {
+    const { control, guest } = setUp();
+    guest.write('a', 'x');
+    guest.ask('WATCH', ['a', 't']);
+    guest.begin();
+    const used = [...control.ask('CONTROL', ['quota', '3'])[0]!.matchAll(/^(\w+) *: +(\d+)$/gm)];
+    // The directory: 15 bytes of path, 24 and a permission, and the name of `a`. Then `a` itself, and the watch on it.
+    const memory = 15 + 24 + 8 + 2 + (17 + 24 + 8 + 1) + (17 + 1);
+    assert.deepEqual(
+      used.map(([, name, value]) => `${name} ${value}`),
+      ['nodes 2', 'watches 1', 'transactions 1', 'outstanding 0', `memory ${memory}`],
+    );
+  });
+
+  it('tells what is wrong with a store', () => {
+    const { control, xenstored, logged } = setUp();
+    const { store } = xenstored;
+    const root = store.read('/')!;
+    store.write('/', { ...root, children: [...root.children, 'nobody', 'tool'] });
+    store.write('/orphan/deep', { ...root, children: [] });
+    assert.equal(control.ask('CONTROL', ['check']), 'EIO');
+    const nodes = xenstored.accountOf(0)!.nodes;
+    assert.deepEqual(logged, [
+      'xenstore: /nobody is a child of its parent but does not exist',
+      'xenstore: /tool is listed twice',
+      'xenstore: /orphan/deep cannot be reached',
+      `xenstore: domain 0 owns ${nodes - 1} nodes, its account says ${nodes}`,
+    ]);
+  });
+
   it('changes a quota, from the next request on', () => {
     const { control, guest } = setUp();
     assert.deepEqual(control.ask('CONTROL', ['quota', 'set', 'nodes', '3']), ['OK']);
