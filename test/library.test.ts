@@ -194,6 +194,18 @@ describe('the library', () => {
     await running;
   });
 
+  it('has nothing to show of a domain that is gone', async () => {
+    const [host, domain] = await boot();
+    const running = host.run();
+    await type(domain, 'halt');
+    await domain.exited;
+    assert.match(domain.inspect('put')[0]!, /^[0-9a-f]{16} <put\+0x0>: /);
+    domain.destroy();
+    await running;
+    assert.deepEqual(domain.inspect('put'), ['"put": the guest is gone']);
+    assert.deepEqual(domain.p2m(), ['the guest is gone']);
+  });
+
   it('gives the memory of a destroyed domain to the next one', async () => {
     const host = await Host.create({ memoryMib: 32, clock: 'virtual' });
     for (let round = 0; round < 3; round++) {
@@ -242,6 +254,21 @@ describe('the virtual clock', () => {
       runs.push([await output, counts]);
     }
     assert.deepEqual(runs[0], runs[1]);
+  });
+
+  it('has a System.map name the places of a profile, before the kernel’s own symbols', async () => {
+    const [, { symbols }] = await boot();
+    const put = BigInt.asUintN(64, BigInt(symbols.addressOf('put')!)).toString(16);
+    const map = `ffffffff80000000 T _text\n${put} T from_the_map\n`;
+    const symbolFiles = [{ name: 'System.map', bytes: new TextEncoder().encode(map) }];
+    const [host, domain] = await boot({ profile: { interval: 97, symbolFiles } });
+    void text(domain.console.readable);
+    const typing = type(domain, 'help\rhalt');
+    await host.run();
+    await typing;
+    const profile = host.profile('collapsed')!;
+    assert.match(profile, /^guest;from_the_map_\[k\] \d+$/m);
+    assert.doesNotMatch(profile, /put/);
   });
 
   it('samples the same places each time, and the guest does not notice', async () => {

@@ -53,6 +53,13 @@ test('a directory with an init of its own needs no busybox', async () => {
   assert.equal(files.has('bin/busybox'), false);
 });
 
+test('a busybox that is asked for is packed beside a directory’s own init', async () => {
+  await writeFile(at('tree/init'), 'mine');
+  await makeInitramfs({ output: at('out'), busybox: at('busybox'), directories: [at('tree')] });
+  const files = await packed('out');
+  assert.deepEqual([files.get('init'), files.get('bin/busybox')], ['mine', BUSYBOX]);
+});
+
 test('--init wins over an init in a directory', async () => {
   await writeFile(at('tree/init'), 'theirs');
   await writeFile(at('my-init'), 'mine');

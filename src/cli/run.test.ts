@@ -568,6 +568,7 @@ describe('the guest of ringone run', () => {
     [[plain], {}, `${plain}: no kernel: expected kernel = "FILE"`],
     [[nameless], {}, `${nameless}:2: kernel: expected the path of a file, found ""`],
     [['kernel='], {}, 'kernel=: expected the path of a file, found ""'],
+    [[nameless, 'kernel='], {}, 'kernel=: expected the path of a file, found ""'],
     [['tiny'], { ramdisk: '' }, '--ramdisk: expected the path of a file, found ""'],
     [[''], {}, 'IMAGE: expected the path of a file or the name of a guest, found ""'],
     [['tiny', kernel], {}, `expected one IMAGE or CONFIG, found tiny and ${kernel}`],
@@ -596,10 +597,12 @@ describe('the guest of ringone run', () => {
 
   it('says which setting asks for more memory than there can be', async () => {
     const config = file('big.cfg', `kernel = "${kernel}"\nmaxmem = 9000\n`);
+    const small = file('small.cfg', `kernel = "${kernel}"\nmemory = 64\n`);
     for (const [words, options, where] of [
       [['tiny'], { memory: '9000' }, '--memory'],
       [['tiny', 'memory=9000'], {}, 'memory=9000'],
       [[config], { memory: '64' }, `${config}:2: maxmem`],
+      [[small], { memory: '9000' }, '--memory'],
       [['tiny'], {}, '--memory 512 (the default)'],
     ] as [string[], RunOptions, string][]) {
       const fixture = new Fixture(powerOff);

@@ -40,6 +40,12 @@ test('interpreted code is shown as the interpreter has it', async () => {
   assert.match(lines.at(-2)!, /\[linked\]$/);
 });
 
+test('it stands with how often the interpreter came to it, where that is counted', async () => {
+  const marks = (await report('auto')).slice(3).map((line) => /\[([^[]*)\]$/.exec(line)?.[1]);
+  // Nine rounds: the first one runs on from the beginning.
+  assert.deepEqual(marks, ['heat 1, run 5', 'heat 8, run 4', undefined, 'linked', undefined]);
+});
+
 test('compiled code stands beside the guest code that it came from', async () => {
   const lines = await report('compiler');
   const text = lines.join('\n');
