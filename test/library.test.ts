@@ -90,6 +90,11 @@ describe('the library', () => {
     assert.equal(reason, 'crash');
     assert.match(report!.reason, /#UD/);
     assert.deepEqual(domain.symbols.nearest(report!.rip), { name: 'do_crash', offset: 0 });
+    // The instruction with what stands before it, and the place that called on the stack.
+    const { code, codeStart, rip, stack, retired } = report!;
+    assert.deepEqual([rip - codeStart, ...code.subarray(16, 18)], [16, 0x0f, 0x0b]);
+    assert.equal(domain.symbols.nearest(stack[0]!.high * 2 ** 32 + (stack[0]!.low >>> 0))!.name, 'take');
+    assert.equal(retired, host.statistics().instructions);
   });
 
   it('counts what the guest did', async () => {

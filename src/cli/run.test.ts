@@ -551,6 +551,12 @@ describe('the guest of ringone run', () => {
     assert.equal(host.domains[0].options.ramdiskName, ramdisk);
   });
 
+  it('is a kernel, if one that cannot run, when the file is empty', async () => {
+    const empty = file('empty', '');
+    const { host } = await new Fixture(powerOff).run([empty]);
+    assert.equal(host.domains[0].options.kernelName, empty);
+  });
+
   it('is named by --kernel alone', async () => {
     const { host } = await new Fixture(powerOff).run([], { kernel });
     assert.equal(host.domains[0].options.kernelName, kernel);
@@ -639,6 +645,13 @@ describe('the guest of ringone run', () => {
       symbolFiles!.map(({ name, bytes }) => [name, Buffer.from(bytes).toString()]),
       [[map, 'ffffffff81000000 T _text\n']],
     );
+  });
+
+  it('takes 100 instructions between samples, and no fewer', async () => {
+    const profile = join(scratch, 'p.txt');
+    const { host } = await new Fixture(powerOff).run(['tiny'], { profile, profileEvery: '100' });
+    assert.equal(host.options!.profile!.interval, 100);
+    await assert.rejects(new Fixture(powerOff).run(['tiny'], { profile, profileEvery: '99' }), UsageError);
   });
 
   it('refuses a profile that cannot be made, before anything runs', async () => {

@@ -43,6 +43,11 @@ test('freeing a free frame, or one that does not exist, is refused', () => {
   for (const mfn of [0, 1, 10, -1]) assert.throws(() => frames.free(mfn), RangeError);
 });
 
+test('neighbours may reach to the last frame, and no further', () => {
+  assert.equal(allocator(10).tryAllocateContiguous(10), 0);
+  assert.equal(allocator(10).tryAllocateContiguous(9), 1);
+});
+
 test('a frame that was used before is scrubbed when it is given out again, and not before', () => {
   const scrubbed: number[] = [];
   const frames = allocator(100, (mfn) => scrubbed.push(mfn));

@@ -223,6 +223,29 @@ test('a vCPU whose turn was merely cut in two is not asked again what waits for 
   assert.equal(vcpus[0]!.prepared, 2);
 });
 
+test('a turn is charged once for what was done for a vCPU', () => {
+  const world = new World();
+  const { vcpus } = world.domain('a', (vcpu) => {
+    if (vcpu.exitsSeen === 0) vcpu.work += 300;
+    return Exit.Syscall;
+  });
+  world.host.runOnce();
+  // 400 for the first exit, then 100 each.
+  assert.equal(vcpus[0]!.exitsSeen, 7);
+});
+
+test('hypercalls of all interfaces are counted, each by its name', () => {
+  const { stats } = new World().host;
+  for (const [name, index] of [
+    ['xen', 1],
+    ['lguest', 2],
+  ] as const) {
+    stats.hypercallsOf(name, 4, (number) => `${name}_${number}`).counts[index]!++;
+    stats.hypercallsOf(name, 4, (number) => `${name}_${number}`).counts[index]!++;
+  }
+  assert.deepEqual(stats.hypercalls(), { xen_1: 2, lguest_2: 2 });
+});
+
 test('under the virtual clock a vCPU that only computes is looked at at each full millisecond', () => {
   const world = new World();
   const budgets: number[] = [];
@@ -256,6 +279,10 @@ test('RDTSC’s base makes retired instructions show the virtual time', () => {
   world.clock.advanceIdle(10_000);
   world.host.runOnce();
   assert.equal(vcpus[0]!.state.low(CPU_CLOCK_BASE), 9000);
+  world.clock.advanceIdle(3 * 2 ** 32 + 7000);
+  world.host.runOnce();
+  const { state } = vcpus[0]!;
+  assert.deepEqual([state.low(CPU_CLOCK_BASE), state.high(CPU_CLOCK_BASE)], [5000, 3]);
 });
 
 test('the loop runs until every domain has ended', async () => {
@@ -352,6 +379,18 @@ test('a paused domain does not run until it has been unpaused as often', () => {
   assert.equal(world.host.runOnce(), false);
   domain.unpause();
   assert.equal(world.host.runOnce(), true);
+  // What was not paused is not unpaused in advance.
+  domain.unpause();
+  domain.pause();
+  assert.equal(world.host.runOnce(), false);
+  domain.unpause();
+  assert.equal(world.host.runOnce(), true);
+});
+
+test('a domain whose kernel gave up has crashed', () => {
+  const domain = new World().domain('a', spend);
+  domain.shutdown('crash');
+  assert.equal(domain.state, 'crashed');
 });
 
 test('a domain ends once: what comes later changes nothing', async () => {
