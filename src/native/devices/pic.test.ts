@@ -142,3 +142,20 @@ test('without a request an acknowledge is IRQ 7, which is not being served', () 
   pic.write(0x20, 0x0b);
   assert.equal(pic.read(0x20), 0);
 });
+
+test('initialised anew it waits for an edge, where a line has stayed high', () => {
+  const { pic } = initialised();
+  pic.setLine(4, true);
+  for (const [port, value] of [
+    [0x20, 0x11],
+    [0x21, 0x20],
+    [0x21, 0x04],
+    [0x21, 0x01],
+  ] as const) {
+    pic.write(port, value);
+  }
+  pic.setLine(4, true);
+  assert.equal(pic.requesting, false);
+  pic.pulse(4);
+  assert.equal(pic.acknowledge(), 0x24);
+});

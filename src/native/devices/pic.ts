@@ -96,7 +96,8 @@ class Controller {
   }
 
   private initialise(icw1: number): void {
-    this.requests = this.inService = this.mask = this.first = this.lines = 0;
+    // The lines stay as they are: one that is high has to fall and rise again.
+    this.requests = this.inService = this.mask = this.first = 0;
     this.autoEoi = this.specialMask = this.readsInService = this.polled = this.rotatesOnAutoEoi = false;
     this.wantsIcw4 = (icw1 & ICW1_ICW4) !== 0;
     this.single = (icw1 & ICW1_SINGLE) !== 0;
