@@ -159,3 +159,18 @@ test('initialised anew it waits for an edge, where a line has stayed high', () =
   pic.pulse(4);
   assert.equal(pic.acknowledge(), 0x24);
 });
+
+test('in special mask mode an end that names nobody passes over those that are masked', () => {
+  const { pic } = initialised();
+  pic.pulse(1);
+  pic.acknowledge();
+  pic.write(0x20, 0x68);
+  pic.write(0x21, 0x02);
+  pic.pulse(5);
+  pic.acknowledge();
+  pic.write(0x20, EOI);
+  pic.write(0x20, 0x0b);
+  assert.equal(pic.read(0x20), 0x02);
+  pic.write(0x20, 0x61);
+  assert.equal(pic.read(0x20), 0x00);
+});

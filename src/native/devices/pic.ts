@@ -61,8 +61,13 @@ class Controller {
   pending(): number {
     const request = this.highest(this.requests & ~this.mask);
     if (request < 0) return -1;
-    const served = this.highest(this.specialMask ? this.inService & ~this.mask : this.inService);
+    const served = this.highest(this.served);
     return served < 0 || this.rank(request) < this.rank(served) ? request : -1;
+  }
+
+  /** What is being served, as far as it counts: in special mask mode a masked input does not. */
+  private get served(): number {
+    return this.specialMask ? this.inService & ~this.mask : this.inService;
   }
 
   /** The processor takes an interrupt: its vector. */
@@ -125,7 +130,7 @@ class Controller {
       else if (rotate) this.first = ((value & 7) + 1) % INPUTS;
       return;
     }
-    const input = (value & OCW2_SPECIFIC) !== 0 ? value & 7 : this.highest(this.inService);
+    const input = (value & OCW2_SPECIFIC) !== 0 ? value & 7 : this.highest(this.served);
     if (input < 0) return;
     this.inService &= ~(1 << input);
     if (rotate) this.first = (input + 1) % INPUTS;
