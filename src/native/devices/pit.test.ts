@@ -113,3 +113,24 @@ test('the gate of counter 2 starts it, and its output shows the end', () => {
   until(5e6 + at(1193));
   assert.equal(pit.read(0x61) & 0x21, 0x21);
 });
+
+test('in mode 0 a gate that falls stops the count where it is, and one that rises lets it go on', () => {
+  const { pit, until, set } = timer();
+  pit.write(0x61, 0x01);
+  set(2, 0, 1000);
+  const count = () => {
+    pit.write(0x43, 0x80);
+    return pit.read(0x42) | (pit.read(0x42) << 8);
+  };
+  until(at(400));
+  pit.write(0x61, 0x00);
+  until(at(5000));
+  assert.equal(count(), 600);
+  pit.write(0x61, 0x01);
+  until(at(5000) + at(599));
+  assert.equal(pit.read(0x61) & 0x20, 0);
+  until(at(5000) + at(601));
+  assert.equal(pit.read(0x61) & 0x20, 0x20);
+  pit.write(0x61, 0x00);
+  assert.equal(pit.read(0x61) & 0x20, 0x20, 'the gate has no effect on the output');
+});

@@ -36,6 +36,8 @@ class Counter {
   reload = 0;
   startNs = 0;
   gate = true;
+  /** What had been counted, in nanoseconds, when the gate fell. */
+  private heldNs = 0;
   private access = 3;
   private written: number | undefined;
   /** Bytes that reads give before they look at the count again. */
@@ -68,6 +70,7 @@ class Counter {
     }
     this.reload = count === 0 ? MODULUS : count;
     this.startNs = nowNs;
+    this.heldNs = 0;
     return true;
   }
 
@@ -98,10 +101,12 @@ class Counter {
     this.statusLatched ??= output | (this.reload === 0 ? 0x40 : 0) | (this.access << 4) | (this.mode << 1);
   }
 
-  /** A gate that rises starts the count again. */
+  /** A gate that rises starts the count again, or, in modes 0 and 4, lets it go on. */
   setGate(gate: boolean, nowNs: number): void {
-    if (gate && !this.gate) this.startNs = nowNs;
+    if (gate === this.gate) return;
     this.gate = gate;
+    if (gate) this.startNs = nowNs - this.heldNs;
+    else this.heldNs = this.mode === 0 || this.mode === 4 ? nowNs - this.startNs : 0;
   }
 
   output(nowNs: number): boolean {
@@ -118,7 +123,8 @@ class Counter {
 
   /** Ticks since the count began. */
   ticks(nowNs: number): number {
-    return this.gate ? Math.floor(((nowNs - this.startNs) * PIT_HZ) / NS_PER_SECOND) : 0;
+    const counted = this.gate ? nowNs - this.startNs : this.heldNs;
+    return Math.floor((counted * PIT_HZ) / NS_PER_SECOND);
   }
 
   private count(nowNs: number): number {
