@@ -145,3 +145,90 @@ test('the divisor hides behind its latch bit', () => {
   serial.flush();
   assert.equal(seen.output, '');
 });
+
+test('registers keep the bits that they have', () => {
+  const { serial } = port();
+  serial.write(IER, 0xff);
+  assert.equal(serial.read(IER), 0x0f);
+  serial.write(MCR, 0xef);
+  assert.equal(serial.read(MCR), 0x0f);
+  serial.write(LCR, 0x5b);
+  assert.equal(serial.read(LCR), 0x5b);
+  serial.write(0x3ff, 0xa5);
+  assert.equal(serial.read(0x3ff), 0xa5);
+  serial.write(LCR, 0x80);
+  serial.write(IER, 0x34);
+  serial.write(DATA, 0x0c);
+  assert.equal(serial.read(IER), 0x34, 'the halves of the divisor can be written in any order');
+});
+
+test('the FIFO has sixteen bytes, and triggers at 1, 4, 8 or 14', () => {
+  for (const [control, trigger] of [
+    [0x01, 1],
+    [0x41, 4],
+    [0x81, 8],
+    [0xc1, 14],
+  ] as const) {
+    const { serial, type } = port();
+    serial.write(IIR, control);
+    serial.write(IER, 0x01);
+    type('x'.repeat(trigger - 1));
+    if (trigger > 1) assert.equal(serial.read(IIR), 0xcc, `below ${trigger}`);
+    type('x');
+    assert.equal(serial.read(IIR), 0xc4, `at ${trigger}`);
+  }
+  const { serial, send } = port();
+  serial.write(IIR, 0x01);
+  serial.write(MCR, 0x12);
+  send('0123456789abcdefg');
+  assert.equal(serial.read(LSR) & 3, 3, 'the seventeenth is lost');
+  assert.equal(serial.read(LSR) & 3, 1, 'which is said once');
+  assert.equal(serial.read(DATA), 0x30);
+});
+
+test('what its trigger is counts only while the FIFO is on, and turning it on or off empties it', () => {
+  const { serial, send, type } = port();
+  serial.write(IER, 0x01);
+  serial.write(IIR, 0xc0);
+  type('a');
+  assert.equal(serial.read(IIR), 0x04);
+  serial.read(DATA);
+  serial.write(IIR, 0x01);
+  serial.write(MCR, 0x12);
+  send('q');
+  serial.write(IIR, 0x01);
+  assert.equal(serial.read(LSR) & 1, 1);
+  serial.write(IIR, 0x00);
+  assert.equal(serial.read(LSR) & 1, 0);
+});
+
+test('enabling what is enabled tells of no empty transmitter again', () => {
+  const { serial } = port();
+  serial.write(IER, 0x02);
+  assert.equal(serial.read(IIR), 0x02);
+  serial.write(IER, 0x02);
+  assert.equal(serial.read(IIR), 0x01);
+  serial.write(IER, 0x00);
+  serial.write(IER, 0x02);
+  assert.equal(serial.read(IIR), 0x02);
+});
+
+test('a byte that nobody takes leaves the transmitter full, but under the loop it leaves', () => {
+  const { serial, send } = port();
+  serial.write(IER, 0x02);
+  serial.read(IIR);
+  serial.pauseOutput();
+  send('a');
+  assert.equal(serial.read(IIR), 0x01);
+  serial.write(MCR, 0x10);
+  assert.equal(serial.read(LSR), 0x60);
+});
+
+test('under the loop no interrupt leaves the port', () => {
+  const { serial, seen, send } = port();
+  serial.write(MCR, 0x18);
+  serial.write(IER, 0x01);
+  send('q');
+  assert.equal(serial.read(IIR), 0x04);
+  assert.equal(seen.line, false);
+});
