@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { buildKernel, buildProgram } from '../src/guest/testing/build.ts';
+import { buildKernel, buildKernelFrom, buildProgram } from '../src/guest/testing/build.ts';
 import { type AbiName, type DomainExit, type DomainOptions, Host } from '../src/index.ts';
 import { bootOnXen, realXen } from './real-xen.ts';
 
@@ -24,12 +24,15 @@ interface Session {
 /** A line for a prompt, or keys for when the console shows a text. */
 type Line = string | [shown: string, keys: string];
 
+/** Without a kernel of its own it is the project's. */
+type BootOptions = Omit<DomainOptions, 'kernel'> & { readonly kernel?: Uint8Array };
+
 /** Boots the kernel, types each line at a prompt, or keys when the console shows a text, and waits for the end. */
-async function boot(options: Omit<DomainOptions, 'kernel'>, ...lines: Line[]): Promise<Session> {
+async function boot(options: BootOptions, ...lines: Line[]): Promise<Session> {
   const traced: string[] = [];
   const trace = { kinds: ['hypercalls'] as const, onLine: (line: string) => void traced.push(line) };
   const host = await Host.create({ memoryMib: options.memoryMib! + 64, clock: 'virtual', trace });
-  const domain = await host.createDomain({ ...options, kernel: await buildKernel('1') });
+  const domain = await host.createDomain({ kernel: await buildKernel('1'), ...options });
   const writer = domain.console.writable.getWriter();
   const waiting = [...lines];
   const running = host.run();
@@ -284,6 +287,72 @@ for (const abi of ['xen', 'native'] as const) {
 
 const notLinux = process.platform === 'linux' && process.arch === 'x64' ? false : 'this is no x86-64 Linux';
 
+/** What Linux says to a program that tries the system calls. */
+const CALLS = `the stack is aligned: 0
+words: 2
+and nothing behind them: 0
+write to no file: -9
+write nothing to 2: 0
+write from nowhere: -14
+write what is the kernel's: -14
+write from the last page: -14
+read from no file: -9
+map nothing: -22
+map nobody knows how: -22
+map too much: -12
+map where it is wanted: 0
+map where something is: 0
+a byte more is a page more: 0
+unmap from the middle of a page: -22
+unmap: 0
+write what was unmapped: -14
+the others are there: 2
+and can be written: 3
+map there again: 0
+zeros: 0
+a grandchild adds 1 to 5, a child has both: 56
+and the parent its own: 5
+wait for no child: -10
+wait for somebody else: -10
+the second child: 0
+its status: 1024
+any child: 0
+its status: 65024
+without a place for the status: 0
+it is gone: -10
+a program that is not there: -2
+a name that is not there: -14
+words that are not there: -14
+a word that is not there: -14
+sleep a second of nanoseconds: -22
+sleep nobody knows how long: -14
+time to nowhere: -14
+sleep: 0
+not too short: 0
+give way: 0
+an unknown call: -38
+`;
+
+describe('the system calls of the kernel', () => {
+  it('answer what Linux answers, and refuse what it refuses', async () => {
+    const files = [];
+    for (const [name, source] of [
+      ['hello', 'src/guest/user/hello.ts'],
+      ['calls', 'src/guest/user/testing/calls.ts'],
+    ] as const)
+      files.push({ name, bytes: await buildProgram(source) });
+    const kernel = await buildKernelFrom('src/guest/kernel/main.ts', {
+      name: 'ringone',
+      version: '1',
+      files,
+    });
+    for (const abi of ['xen', 'native'] as const) {
+      const session = await boot({ abi, memoryMib: 32, kernel }, 'run calls once', 'halt');
+      assert.equal(answer(session, 'run calls once'), CALLS);
+    }
+  });
+});
+
 describe('programs of the kernel', { skip: notLinux }, () => {
   it('do the same on Linux, whose system calls ours are', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'ringone-programs-'));
@@ -295,6 +364,10 @@ describe('programs of the kernel', { skip: notLinux }, () => {
       assert.equal(run('family').stdout, FAMILY);
       assert.equal(run('hello', 'one', 'two').stdout, 'hello from a program; hello one two\n');
       assert.equal(run('primes', '3000').stdout, '430 primes below 3000\n');
+      writeFileSync(join(folder, 'calls'), await buildProgram('src/guest/user/testing/calls.ts'), {
+        mode: 0o755,
+      });
+      assert.equal(run('calls', 'once').stdout, CALLS);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

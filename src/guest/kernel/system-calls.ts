@@ -138,7 +138,8 @@ function copyOut(address: u64, from: usize, bytes: usize): void {
 
 /** Memory of nobody's file, at an address that we choose if the caller does not. */
 function map(wanted: u64, bytes: u64, flags: u64): i64 {
-  if (flags !== MAP_PRIVATE_ANONYMOUS || bytes === 0 || bytes > USER_END) return EINVAL;
+  if (flags !== MAP_PRIVATE_ANONYMOUS || bytes === 0) return EINVAL;
+  if (bytes > USER_END) return ENOMEM;
   const space = currentTask().space;
   const size = (bytes + <u64>PAGE - 1) & ~(<u64>PAGE - 1);
   if (wanted !== 0 && addRegion(space, wanted, wanted + size, true, 0, 0)) return <i64>wanted;
