@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { buildKernel, buildKernelFrom, buildProgram } from '../src/guest/testing/build.ts';
 import { type AbiName, type DomainExit, type DomainOptions, Host } from '../src/index.ts';
@@ -225,6 +225,26 @@ for (const abi of ['xen', 'native'] as const) {
       assert.equal(text.match(/anon!: no such command/g)?.length, 2, text);
     });
 
+    it('moves in a line, takes away what stands before, under and behind, and goes back eight lines', async () => {
+      const [left, right, home, end, remove, up, down] = ['[D', '[C', '[H', '[F', '[3~', '[A', '[B'].map(
+        (keys) => `\x1b${keys}`,
+      );
+      const { text } = await type(
+        abi,
+        `xrun${home}${remove}${end} hello 1`,
+        `rum${left}${remove}n${right} hello 2zz${left}${left}\x0b`, // ^K
+        `zzrun hello 3${home}${right}${right}\x15`, // ^U
+        'rubbish\x03run hello 4',
+        `run hello 5${up}${up}${down}${down}run hello 6`,
+        ...Array.from({ length: 7 }, (_, i) => `run hello ${i + 7}`),
+        up!.repeat(9),
+        `${up!.repeat(3)}\x0e`, // ^N
+        'halt',
+      );
+      const heard = [...text.matchAll(/^hello from a program; hello (.*)$/gm)].map(([, words]) => words);
+      assert.deepEqual(heard, ['1', '2', '3', '4', '6', '7', '8', '9', '10', '11', '12', '13', '6', '13']);
+    });
+
     it('does nothing with a line that is too long, or has too many words', async () => {
       const words = (count: number) => 'run hello'.padEnd(9 + 2 * (count - 2), ' x');
       const bytes = (count: number) => 'run hello '.padEnd(count, 'x');
@@ -332,6 +352,72 @@ not too short: 0
 give way: 0
 an unknown call: -38
 `;
+
+/** The project's kernel with other programs. */
+async function kernelWith(...programs: string[]): Promise<Uint8Array> {
+  const files = [];
+  for (const source of programs)
+    files.push({ name: basename(source), bytes: await buildProgram(`${source}.ts`) });
+  return buildKernelFrom('src/guest/kernel/main.ts', { name: 'ringone', version: '1', files });
+}
+
+describe('the figures of the shell', () => {
+  const heldAt: Line = ['held\r\n', '\r'];
+  /** A number behind a word, in KiB. */
+  const amount = (text: string, what: string) =>
+    Number(new RegExp(`^ *${what} +(\\d+) KiB$`, 'm').exec(text)![1]);
+
+  for (const abi of ['xen', 'native'] as const) {
+    it(`are those of tasks and memory as they are (${abi})`, async () => {
+      const kernel = await kernelWith(
+        ...['user/testing/holds', 'user/memory', 'user/primes', 'user/sleep'].map(
+          (name) => `src/guest/${name}`,
+        ),
+      );
+      const session = await boot(
+        { abi, memoryMib: 32, kernel },
+        // Somebody always runs, or time would go on to the end of all sleep while nobody types.
+        'run primes 100000000 &',
+        ...(['run holds 10 1 &', heldAt, 'run holds 30 1 &', heldAt, 'run holds 10 100 &', heldAt] as const),
+        ...['run sleep 100', 'run memory 20', 'ps', 'free'],
+        ...['pgtable 3 10000000', 'pgtable 10000000', 'pgtable 3 1000000g', 'pgtable a 10000000', 'halt'],
+      );
+      const tasks = [
+        ...answer(session, 'ps').matchAll(/^ *(\d+) (\w+) +(\d+) +(\d+) +([\d.]+) +(\w+)$/gm),
+      ].map(([, number, state, pages, tables, seconds, name]) => ({
+        number: Number(number),
+        is: `${state} ${name}`,
+        pages: Number(pages),
+        tables: Number(tables),
+        seconds: Number(seconds),
+      }));
+      assert.deepEqual(
+        tasks.map(({ is }) => is),
+        ['ready idle', 'running shell', 'ready primes', 'sleeps holds', 'sleeps holds', 'sleeps holds'],
+      );
+      const [, , primes, first, second, third] = tasks;
+      assert.equal(second!.pages - first!.pages, 20);
+      assert.equal(third!.pages, first!.pages, 'what was given back does not count');
+      assert.equal(third!.tables, first!.tables);
+      assert.ok(primes!.seconds > 0.02 && first!.seconds < primes!.seconds, session.text);
+
+      const free = answer(session, 'free');
+      assert.equal(amount(free, 'memory'), amount(free, 'free') + amount(free, 'used'));
+      // A table for each 2 MiB that was not mapped at the start.
+      const mapped = amount(free, 'to map memory') / 4;
+      assert.ok(abi === 'xen' ? mapped >= 9 && mapped <= 11 : mapped === 0, free);
+      assert.ok(amount(free, 'image') >= amount(free, 'data') + amount(free, 'code'));
+
+      assert.match(
+        answer(session, 'pgtable 3 10000000'),
+        /^level 4 +0 .*\nlevel 3 +0 .*\nlevel 2 +128 .*\nlevel 1 +0 .* writable user dirty\n$/,
+      );
+      assert.match(answer(session, 'pgtable 10000000'), /^level 4 +0 +0 nothing\n$/, "the kernel's own");
+      assert.match(answer(session, 'pgtable 3 1000000g'), /^pgtable: expected an address/);
+      assert.match(answer(session, 'pgtable a 10000000'), /^pgtable: expected the number of a task/);
+    });
+  }
+});
 
 describe('the system calls of the kernel', () => {
   it('answer what Linux answers, and refuse what it refuses', async () => {
