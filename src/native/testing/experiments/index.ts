@@ -1,5 +1,6 @@
 /** All groups of experiments, by name: each is a program of its own, and has its transcript. */
 import { breakpoints } from './breakpoints.ts';
+import { delivery } from './delivery.ts';
 import { devices } from './devices.ts';
 import { exceptions } from './exceptions.ts';
 import { forbidden } from './forbidden.ts';
@@ -15,6 +16,7 @@ export const GROUPS: Readonly<Record<string, Experiments>> = {
   exceptions,
   breakpoints,
   gates,
+  delivery,
   user,
   pages,
   registers,

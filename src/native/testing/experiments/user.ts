@@ -52,6 +52,9 @@ export const user: Experiments = (p) => {
     p.lea(RDI, 'tss');
     p.raw('c6 47 77 08'); // the bit of port 0x7b
   });
+  inUser('two ports of which it forbids the second', '66 ba 7a 00 66 ed');
+  inUser('a port whose bits end one byte before the limit', '66 ba f0 00 ec');
+  inUser('a port whose bits end at the limit: two bytes are looked at', '66 ba f8 00 ec');
   inUser('a port beyond the I/O map', '66 ba ff 03 ec', 0x202, () => {
     p.lea(RDI, 'tss');
     p.raw('66 c7 47 66 88 00');
