@@ -14,7 +14,6 @@ import {
   RAX,
   RCX,
   RDX,
-  SS,
   VECTOR_GP,
   VECTOR_PF,
   VECTOR_SS,
@@ -103,7 +102,7 @@ export function isPermittedPortAccess(vcpu: NativeVcpu): boolean {
 /** The linear address of the memory operand. Raises CpuFault if it is not canonical. */
 function operandAddress(instruction: InstructionView): Gva {
   const address = instruction.address();
-  if (address === undefined) throw new CpuFault(instruction.segment === SS ? VECTOR_SS : VECTOR_GP, 0);
+  if (address === undefined) throw new CpuFault(instruction.addressesStack ? VECTOR_SS : VECTOR_GP, 0);
   return address;
 }
 

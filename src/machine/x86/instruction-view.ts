@@ -15,6 +15,7 @@ import {
   REC_SCALE,
   REC_SEGMENT,
 } from './record.ts';
+import { addressedStack } from './stack-fault.ts';
 import type { VcpuState } from './state.ts';
 import type { Variant } from './variants.ts';
 
@@ -36,12 +37,14 @@ export class InstructionView {
   private readonly memory: MachineMemory;
   private readonly cpu: VcpuState;
   private readonly record: HostAddress;
+  private readonly variant: Variant;
 
   constructor(memory: MachineMemory, cpu: VcpuState, record: HostAddress, variant: Variant) {
     const { definition, shape } = variant;
     this.memory = memory;
     this.cpu = cpu;
     this.record = record;
+    this.variant = variant;
     this.mnemonic = definition.mnemonic;
     this.opcode = definition.opcode;
     this.size = shape.size;
@@ -69,6 +72,11 @@ export class InstructionView {
   /** Number in ES CS SS DS FS GS of the segment of a memory operand; −1 where it makes no difference. */
   get segment(): number {
     return (this.memory.u8[this.record + REC_SEGMENT]! >> 4) - 1;
+  }
+
+  /** The memory operand is in the stack segment: what is wrong with its address is #SS. */
+  get addressesStack(): boolean {
+    return addressedStack(this.memory, this.record, this.variant);
   }
 
   /** The linear address of the memory operand; undefined if it is not canonical. */

@@ -1,5 +1,5 @@
 /** Descriptor tables, segment registers, IRETQ. */
-import { RAX, RBX, RCX, RDI, RSP } from '../../../guest/tiny/assembler.ts';
+import { RAX, RBP, RBX, RCX, RDI, RSP } from '../../../guest/tiny/assembler.ts';
 import { Selector } from '../program.ts';
 import type { Experiments } from './group.ts';
 
@@ -33,6 +33,20 @@ export const segments: Experiments = (p) => {
   faulting('LTR of a null selector', selector(0), '0f 00 d8');
   faulting('LTR of a code segment', selector(Selector.code), '0f 00 d8');
   faulting('LTR beyond the GDT', selector(0x100), '0f 00 d8');
+  p.experiment('LTR of a task that is not present', () => {
+    p.lea(RDI, 'gdt');
+    p.raw('c6 47 75 09'); // mov byte [rdi+75h], 9
+    p.movImmediate(RAX, Selector.busyTask);
+    p.mark();
+    p.raw('0f 00 d8');
+  });
+  p.experiment('LTR of a task with something where nothing may be', () => {
+    p.lea(RDI, 'gdt');
+    p.raw('c6 47 75 89 c7 47 7c 00 01 00 00'); // available; mov dword [rdi+7ch], 100h
+    p.movImmediate(RAX, Selector.busyTask);
+    p.mark();
+    p.raw('0f 00 d8');
+  });
   faulting('LLDT of a task', selector(Selector.task), '0f 00 d0');
   faulting('LLDT from the LDT', selector(Selector.local | 4), '0f 00 d0');
   p.experiment('LLDT, and a selector of the LDT', () => {
@@ -76,6 +90,11 @@ export const segments: Experiments = (p) => {
     p.mark();
     p.raw('0f 01 17');
   });
+  faulting(
+    'LGDT from a stack that is not canonical',
+    () => p.movImmediate64(RBP, 0x800000000000),
+    '0f 01 55 00', // lgdt [rbp]
+  );
   const iretq = (name: string, cs: number, ss: number, flags = 0x2): void =>
     p.experiment(name, () => {
       const here = p.fresh();
