@@ -1,7 +1,7 @@
 /** Control, debug and model-specific registers. */
 import { RAX, RCX, RDX } from '../../../guest/tiny/assembler.ts';
 import type { Experiments } from './group.ts';
-import { FS_BASE, GS_BASE, KERNEL_GS_BASE } from './msrs.ts';
+import { CSTAR, FS_BASE, GS_BASE, KERNEL_GS_BASE, LSTAR, SFMASK, TSC_AUX } from './msrs.ts';
 
 export const registers: Experiments = (p) => {
   const faulting = (name: string, prepare: () => void, hex: string): void =>
@@ -106,4 +106,42 @@ export const registers: Experiments = (p) => {
   faulting('DR7 with an upper half', () => p.movImmediate64(RAX, 0x100000400), '0f 23 f8');
   faulting('RDPMC without a counter', () => p.movImmediate(RCX, 0x1000), '0f 33');
   p.experiment('WBINVD and INVD do nothing to be seen', () => p.raw('0f 09 0f 08'));
+  p.experiment('CR0.ET stays', () => {
+    p.raw('0f 20 c0 34 10 0f 22 c0 0f 20 c0'); // mov rax, cr0; xor al, 10h; mov cr0, rax; mov rax, cr0
+    p.sayValue('cr0', 8);
+  });
+  p.experiment('reserved bits of DR6 and DR7', () => {
+    p.raw('31 c0 0f 23 f0 0f 21 f0'); // xor eax, eax; mov dr6, rax; mov rax, dr6
+    p.sayValue('dr6');
+    p.movImmediate(RAX, 0xd800);
+    p.raw('0f 23 f8 0f 21 f8');
+    p.sayValue('dr7');
+  });
+  p.experiment('DR7.GD guards the debug registers', () => {
+    p.movImmediate(RAX, 0x2400);
+    p.raw('0f 23 f8');
+    p.mark();
+    p.raw('0f 21 c0');
+  });
+  p.experiment('and lets the handler at them', () => {
+    p.raw('0f 21 f0');
+    p.sayValue('dr6');
+    p.raw('0f 21 f8');
+    p.sayValue('dr7');
+  });
+  const wrongMsr = (name: string, msr: number, high: number): void =>
+    faulting(
+      name,
+      () => {
+        p.movImmediate(RCX, msr | 0);
+        p.movImmediate(RAX, 0);
+        p.movImmediate(RDX, high);
+      },
+      '0f 30',
+    );
+  wrongMsr('a KERNEL_GS base that is not canonical', KERNEL_GS_BASE, 0x8000);
+  wrongMsr('LSTAR that is not canonical', LSTAR, 0x8000);
+  wrongMsr('CSTAR that is not canonical', CSTAR, 0x8000);
+  wrongMsr('SFMASK with an upper half', SFMASK, 1);
+  wrongMsr('TSC_AUX with an upper half', TSC_AUX, 1);
 };
