@@ -110,8 +110,14 @@ test('the registers at the entry are those of the boot protocol', async () => {
       p.load32(RAX, at(RSI, 0x202));
       p.sayValue('magic', 8);
       p.load(RSI, 'boot_params');
+      p.load8(RAX, at(RSI, 0x211));
+      p.sayValue('high', 2);
+      p.load(RSI, 'boot_params');
       p.load8(RAX, at(RSI, 0x1e8));
       p.sayValue('e820', 2);
+      p.load(RSI, 'boot_params');
+      p.load32(RAX, at(RSI, 0x2d0 + 20 + 16));
+      p.sayValue('reserved', 1);
       p.load(RSI, 'boot_params');
       p.load32(RAX, at(RSI, 0x2d0 + 40));
       p.sayValue('start', 8);
@@ -133,7 +139,34 @@ test('the registers at the entry are those of the boot protocol', async () => {
     { commandLine: 'a=1 b', ramdisk: Uint8Array.of(1, 2, 0x77) },
   );
   const ram = ((MEMORY_MIB - 1) << 20).toString(16).padStart(8, '0');
-  assert.equal(output, ` magic=53726448 e820=03 start=00100000 bytes=${ram} initrd=0003 byte=77 a=1 b`);
+  assert.equal(
+    output,
+    ` magic=53726448 high=01 e820=03 reserved=2 start=00100000 bytes=${ram} initrd=0003 byte=77 a=1 b`,
+  );
+});
+
+test('the segments of the entry can be loaded again from the GDT that is there', async () => {
+  const { exit } = await runMachine(
+    bare((p) => {
+      p.raw('b8 18 00 00 00 8e d8 8e c0 8e d0'); // mov eax, 18h; mov ds, eax; mov es, eax; mov ss, eax
+      powerOff(p);
+    }),
+  );
+  assert.equal(exit.reason, 'poweroff');
+});
+
+test('the TSC goes on from what is written to it', async () => {
+  const { output } = await runMachine(
+    furnished((p) => {
+      for (const high of [0x1000, 0]) {
+        p.writeMsr(0x10, 0, high);
+        p.readMsr(0x10);
+        p.shiftRight(RAX, 10); // less than a thousand instructions later
+        p.sayValue('tsc');
+      }
+    }),
+  );
+  assert.equal(output, ' tsc=0000000400000000 tsc=0000000000000000');
 });
 
 test('what is typed arrives, once the guest raises RTS, and wakes it', async () => {

@@ -32,6 +32,14 @@ test('the RAM disk lies at the end of memory, at the start of a page', () => {
   assert.deepEqual(plan.window, { physical: 0, bytes: 0 });
 });
 
+test('what just fits is taken', () => {
+  const image = planMachine(kernel({}, { memorySize: 15 * MEBIBYTE }), 16 * MEBIBYTE, undefined);
+  assert.equal(image.kernelEnd, 16 * MEBIBYTE);
+  const ramdisk = 15 * MEBIBYTE - 4096;
+  const plan = planMachine(kernel(), 16 * MEBIBYTE, ramdisk);
+  assert.deepEqual(plan.ramdisk, { start: MEBIBYTE + 4096, bytes: ramdisk });
+});
+
 test('what does not fit is refused in one line', () => {
   refused('k: expected to be loaded at physical address 1 MiB or above, found 0x8000', () =>
     planMachine(kernel({}, { physical: 0x8000 }), 16 * MEBIBYTE, undefined),
