@@ -309,6 +309,39 @@ for (const wordBytes of [8, 4] as const) {
     );
   });
 
+  test(`frames in a hole go back in lists, and what is used may stand at both its ends (${width})`, async () => {
+    const lists: bigint[][] = [];
+    const tree = await Tree.around(wordBytes, 1000, 1000, 1, (_number, [, at]) => {
+      const [list, count] = [tree.read(Number(at)), tree.read(Number(at) + wordBytes)];
+      lists.push(Array.from({ length: Number(count) }, (_, i) => tree.read(Number(list) + i * wordBytes)));
+      return count;
+    });
+    const at = BASE + 0x40000;
+    const view = new DataView(tree.exports.memory.buffer);
+    for (const [i, [from, bytes]] of [
+      [0, 0x100000],
+      [0x300000, 0xe8000],
+    ].entries()) {
+      view.setBigUint64(at + i * 20, BigInt(from!), true);
+      view.setBigUint64(at + i * 20 + 8, BigInt(bytes!), true);
+      view.setUint32(at + i * 20 + 16, 1, true);
+    }
+    const set = (from: number, to: number) =>
+      Number(tree.exports.setIdentityFromMemoryMap(at, 2, tree.word(from), tree.word(to)));
+    assert.equal(set(0x80, 0x100), 0x200);
+    assert.deepEqual(
+      lists.map((list) => list.length),
+      [128, 128, 128, 128],
+    );
+    assert.deepEqual(
+      lists.flat(),
+      Array.from({ length: 0x200 }, (_, i) => BigInt(mfnOf(0x100 + i))),
+    );
+    // What has gone back does not go again.
+    assert.equal(set(0x300, 0x301), 0x200);
+    assert.equal(lists.length, 4);
+  });
+
   test(`the frame lists lead from one frame to every leaf (${width})`, async () => {
     // Its list must describe the pages that the lists lie in: this memory is the domain's first 8 MiB.
     const tree = await Tree.around(wordBytes, 4096, MOST, 2);
@@ -389,6 +422,26 @@ for (const wordBytes of [8, 4] as const) {
     assert.equal(tree.exports.trySetPhysToMachine(tree.word(5000), tree.word(tree.invalid)), 1);
     assert.equal(tree.get(99), BigInt(mfnOf(99)));
     assert.equal(tree.get(100), tree.invalid);
+  });
+
+  test(`an entry that says what a shared leaf says takes no page, another one takes one (${width})`, async () => {
+    const tree = await Tree.around(wordBytes, 4096, MOST, 1);
+    assert.equal(tree.setRange(START, END), END - START);
+    const pfn = START + 5000;
+    assert.ok(tree.set(pfn, BigInt(pfn) | tree.identity));
+    assert.ok(tree.set(END + 5000, tree.invalid));
+    assert.equal(tree.exports.pagesTaken(), 0);
+    assert.ok(tree.set(pfn, tree.invalid));
+    assert.equal(tree.exports.pagesTaken(), 1);
+    assert.deepEqual([tree.get(pfn), tree.get(pfn + 1)], [tree.invalid, BigInt(pfn + 1) | tree.identity]);
+  });
+
+  test(`the early pages that are promised are enough, to the last one (${width})`, async () => {
+    const perMid = wordBytes === 8 ? 512 ** 2 : 1024 ** 2;
+    const tree = await Tree.around(wordBytes, 100, 3 * perMid, 1);
+    assert.equal(tree.setRange(1.5 * perMid + 5, 2.5 * perMid + 5), perMid);
+    tree.exports.buildFrameLists();
+    assert.equal(tree.exports.brkUsed(), tree.exports.brkReserved());
   });
 
   test(`more early pages than were promised stop the kernel (${width})`, async () => {
