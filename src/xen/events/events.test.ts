@@ -8,7 +8,10 @@ import {
   EVTCHNSTAT_virq,
   NR_VIRQS,
   VIRQ_CONSOLE,
+  VIRQ_DEBUG,
   VIRQ_TIMER,
+  VIRQ_XENOPROF,
+  VIRQ_XENPMU,
   XEN_EEXIST,
   XEN_EINVAL,
   XEN_ENOENT,
@@ -19,7 +22,7 @@ import {
 } from '../../abi/xen/numbers/index.ts';
 import { shared_info, vcpu_info } from '../../abi/xen/structures/shared-info.ts';
 import { MachineMemory, PAGE_SIZE } from '../../machine/memory.ts';
-import { EventChannelError, EventChannels, type EventDomain, type EventVcpu } from './index.ts';
+import { EventChannelError, EventChannels, type EventDomain, type EventVcpu, NR_PIRQS } from './index.ts';
 import { isMasked, isPending, needsDelivery, setUpcallMask } from './two-level.ts';
 
 class TestVcpu implements EventVcpu {
@@ -132,6 +135,32 @@ describe('raising an event', () => {
     assert.equal(needsDelivery(world.memory, vcpu), false);
   });
 
+  it('is not raised again by unmasking what was not masked', () => {
+    const world = new World();
+    const domain = new TestDomain(world, 1);
+    const vcpu = domain.vcpus[0]!;
+    const port = domain.events.bindIpi(0);
+    domain.events.send(port);
+    // The guest has begun to look, and not yet come to this port.
+    world.memory.write8(vcpu.vcpuInfo, 0);
+    world.memory.write32(vcpu.vcpuInfo + vcpu_info.x64.offset.evtchn_pending_sel, 0);
+    assert.equal(domain.events.unmask(port), 0);
+    assert.deepEqual([world.selector(vcpu), vcpu.wakes], [0, 1]);
+  });
+
+  it('asks for no upcall while the guest has yet to look at the word of the port', () => {
+    const world = new World();
+    const domain = new TestDomain(world, 1);
+    const vcpu = domain.vcpus[0]!;
+    const port = domain.events.bindIpi(0);
+    const other = domain.events.bindIpi(0);
+    domain.events.send(port);
+    world.memory.write8(vcpu.vcpuInfo, 0);
+    domain.events.send(other);
+    assert.equal(isPending(world.memory, domain, other), true);
+    assert.deepEqual([world.memory.read8(vcpu.vcpuInfo), vcpu.wakes], [0, 1]);
+  });
+
   it('wakes a vCPU that polls for the port even if the port is masked', () => {
     const world = new World();
     const domain = new TestDomain(world, 1);
@@ -184,7 +213,9 @@ describe('the table of ports', () => {
   });
 
   it('tells a closed port from one that was never there', () => {
-    const { events } = new TestDomain(new World(), 1);
+    const world = new World();
+    const domain = new TestDomain(world, 1);
+    const { events } = domain;
     assert.equal(events.status(5)!.status, EVTCHNSTAT_closed);
     assert.equal(events.status(64), undefined);
     for (const port of [0, 5, 64, 0xffffffff]) {
@@ -193,7 +224,9 @@ describe('the table of ports', () => {
       assert.equal(events.bindVcpu(port, 0), -XEN_EINVAL);
       assert.equal(events.poll(port), -XEN_EINVAL);
     }
+    world.mask(domain, 5);
     assert.equal(events.unmask(5), 0);
+    assert.equal(isMasked(world.memory, domain, 5), true, 'the mask of a port that nobody uses stays');
     assert.equal(events.unmask(64), -XEN_EINVAL);
     assert.equal(events.setPriority(5), -XEN_ENOSYS);
     assert.equal(events.setPriority(64), -XEN_EINVAL);
@@ -266,13 +299,21 @@ describe('virtual interrupts and IPIs', () => {
     assert.equal(events.bindVirq(VIRQ_CONSOLE, 0), console, 'closing forgets it at vCPU 0');
   });
 
+  it('belong to a vCPU each if they are the timer, debugging or profiling', () => {
+    const { events } = new TestDomain(new World(), 1);
+    for (const virq of [VIRQ_TIMER, VIRQ_DEBUG, VIRQ_XENOPROF, VIRQ_XENPMU]) {
+      assert.equal(events.bindVirq(virq, 1) > 0, true);
+      assert.equal(events.bindVirq(virq, 0) > 0, true);
+    }
+  });
+
   it('refuse numbers and vCPUs that do not exist, and every physical interrupt', () => {
     const { events } = new TestDomain(new World(), 1);
     assert.equal(events.bindVirq(NR_VIRQS, 0), -XEN_EINVAL);
     assert.equal(events.bindVirq(VIRQ_TIMER, 2), -XEN_ENOENT);
     assert.equal(events.bindIpi(2), -XEN_ENOENT);
-    assert.equal(events.bindPirq(4), -XEN_EPERM);
-    assert.equal(events.bindPirq(1000), -XEN_EINVAL);
+    assert.equal(events.bindPirq(NR_PIRQS - 1), -XEN_EPERM);
+    assert.equal(events.bindPirq(NR_PIRQS), -XEN_EINVAL);
     const ipi = events.bindIpi(1);
     assert.equal(events.status(ipi)!.status, EVTCHNSTAT_ipi);
   });
@@ -302,6 +343,16 @@ describe('channels between domains', () => {
     assert.equal(one.events.status(offered)!.status, EVTCHNSTAT_unbound);
     assert.equal(one.events.status(offered)!.remoteDomain, 2);
     assert.equal(two.events.bindInterdomain(1, offered), bound, 'and may be bound again');
+  });
+
+  it('may tell another vCPU while they wait; the next use of the port begins at vCPU 0 again', () => {
+    const { events } = new TestDomain(new World(), 1);
+    const offered = events.allocUnbound(7);
+    assert.equal(events.bindVcpu(offered, 1), 0);
+    assert.equal(events.status(offered)!.vcpuId, 1);
+    events.close(offered);
+    assert.equal(events.allocUnbound(7), offered);
+    assert.equal(events.status(offered)!.vcpuId, 0);
   });
 
   it('join two ports of one domain', () => {

@@ -58,6 +58,10 @@ describe('event_channel_op', () => {
     assert.equal(word(world, 2), 2);
     issue(world, abi.EVTCHNOP_send, 2);
     assert.equal(isPending(world.memory, world.domain, 1), true);
+    assert.equal(issue(world, abi.EVTCHNOP_status, abi.DOMID_SELF, 2, 0, 0, 0, 0), 0);
+    const { u_interdomain_dom, u_interdomain_port } = evtchn_status.x64.offset;
+    assert.equal(world.vcpu.guest.read16(WINDOW + u_interdomain_dom), world.domain.id);
+    assert.equal(word(world, u_interdomain_port / 4), 1);
   });
 
   it('lets no domain act on another', () => {

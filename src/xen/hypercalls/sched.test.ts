@@ -60,6 +60,16 @@ describe('sched_op', () => {
     assert.deepEqual(await world.domain.exited, { reason: 'suspend' });
   });
 
+  it('takes of a reason its lowest byte', async () => {
+    const told = new TestWorld([handlers]);
+    told.call(OP, [abi.SCHEDOP_shutdown, told.words(0x100 | abi.SHUTDOWN_reboot)]);
+    assert.deepEqual(await told.domain.exited, { reason: 'reboot' });
+    const noted = new TestWorld([handlers]);
+    noted.call(OP, [abi.SCHEDOP_shutdown_code, noted.words(0x100 | abi.SHUTDOWN_reboot)]);
+    noted.call(OP, [abi.SCHEDOP_shutdown, noted.words(abi.SHUTDOWN_poweroff)]);
+    assert.deepEqual(await noted.domain.exited, { reason: 'reboot' });
+  });
+
   it('reports the registers of a kernel that says it has crashed', async () => {
     const world = new TestWorld([handlers]);
     world.vcpu.state.rip = 0x1234;
@@ -112,6 +122,21 @@ describe('SCHEDOP_poll', () => {
     world.channels.send(port);
     assert.equal(world.vcpu.blocked, false);
     assert.equal(world.vcpu.pollPort, 0);
+  });
+
+  it('returns at once when an upcall is due, whatever it would wait for', () => {
+    const world = new TestWorld([handlers]);
+    const quiet = world.channels.bindIpi(0);
+    world.channels.send(world.channels.bindIpi(0));
+    assert.equal(poll(world, [quiet]), 0);
+    assert.deepEqual([world.vcpu.blocked, world.vcpu.pollPort], [false, 0]);
+  });
+
+  it('takes up to 128 ports', () => {
+    const world = new TestWorld([handlers]);
+    const port = world.channels.bindIpi(0);
+    assert.equal(poll(world, new Array(128).fill(port)), 0);
+    assert.deepEqual([world.vcpu.blocked, world.vcpu.pollPort], [true, -1]);
   });
 
   it('ends at its deadline, but a deadline left over from an earlier poll ends nothing', () => {
@@ -169,6 +194,14 @@ describe('SCHEDOP_watchdog', () => {
     assert.deepEqual(await world.domain.exited, { reason: 'watchdog' });
   });
 
+  it('waits for a domain no longer than that lives', () => {
+    const world = new TestWorld([handlers]);
+    watchdog(world, 0, 10);
+    watchdog(world, 0, 20);
+    world.domain.destroy();
+    assert.equal(world.host.timers.nextNs, Number.POSITIVE_INFINITY);
+  });
+
   it('offers two, which can be stopped and taken again', () => {
     const world = new TestWorld([handlers]);
     assert.equal(watchdog(world, 1, 10), -abi.XEN_EINVAL);
@@ -217,7 +250,7 @@ describe('set_timer_op', () => {
   });
 
   it('takes a negative or absurd deadline as a wrapped one, and fires after 100 ms', () => {
-    for (const deadline of [-5, 2 ** 51]) {
+    for (const deadline of [-5, 2 ** 50, 2 ** 51]) {
       const world = new TestWorld([handlers]);
       const count = ticks(world);
       world.call(abi.__HYPERVISOR_set_timer_op, [deadline]);

@@ -116,6 +116,18 @@ describe('the one-shot timer', () => {
     );
   });
 
+  it('with a deadline that is past, forgets the one before', () => {
+    const world = new TestWorld([]);
+    const count = countTicks(world);
+    world.pass(SECOND);
+    issue(world, abi.VCPUOP_set_singleshot_timer, [2 * SECOND, 0, 0, 0]);
+    issue(world, abi.VCPUOP_set_singleshot_timer, [1, 0, 0, 0]);
+    assert.equal(count(), 1);
+    world.memory.fill(world.domain.sharedInfo, 0, PAGE_SIZE);
+    world.pass(5 * SECOND);
+    assert.equal(count(), 1);
+  });
+
   it('can be stopped, and takes a deadline beyond 2^63 as far away', () => {
     const world = new TestWorld([]);
     const count = countTicks(world);
@@ -156,6 +168,10 @@ describe('the periodic timer', () => {
     assert.equal(seen(), 2);
     clockOf(world.vcpu).changeRunstate(abi.RUNSTATE_running);
     assert.equal(seen(), 3);
+    world.pass(10 * MS - 1);
+    assert.equal(seen(), 3, 'from a late tick to the next it is a whole period');
+    world.pass(1);
+    assert.equal(seen(), 4);
   });
 
   it('can be set to a millisecond or more, and stopped', () => {
@@ -206,6 +222,26 @@ describe('run states', () => {
     assert.equal(time.runstate.state, abi.RUNSTATE_runnable, 'another one takes the processor');
   });
 
+  it('begin when they are entered, and not once more', () => {
+    const world = new TestWorld([]);
+    const time = clockOf(world.vcpu);
+    world.pass(4);
+    time.changeRunstate(abi.RUNSTATE_running);
+    world.pass(3);
+    time.changeRunstate(abi.RUNSTATE_running);
+    commands[abi.VCPUOP_get_runstate_info]!(world.vcpu, world.vcpu, AREA);
+    assert.equal(runstate(world, AREA).get('state_entry_time'), 4);
+  });
+
+  it('of a vCPU that has not the processor are shown up to now when its area is registered', () => {
+    const world = new TestWorld([]);
+    world.pass(6);
+    const other = world.domain.vcpus[1]!;
+    assert.equal(issue(world, abi.VCPUOP_register_runstate_memory_area, [AREA, 0], other), 0);
+    const offline = AREA + vcpu_runstate_info.x64.offset.time + abi.RUNSTATE_offline * 8;
+    assert.equal(world.vcpu.guest.readNumber64(offline), 6);
+  });
+
   it('are copied into the area that the guest registered, at each change', () => {
     const world = new TestWorld([]);
     assert.equal(issue(world, abi.VCPUOP_register_runstate_memory_area, [AREA, 0]), 0);
@@ -219,15 +255,21 @@ describe('run states', () => {
   it('are copied when the kernel is entered, if the address space of the user was loaded', () => {
     const world = new TestWorld([]);
     issue(world, abi.VCPUOP_register_runstate_memory_area, [AREA, 0]);
+    issue(world, abi.VCPUOP_register_vcpu_time_memory_area, [AREA + 256, 0]);
     const { frames } = world.processor;
+    world.pass(5);
     world.processor.frames = [];
     world.vcpu.kernelMode = false;
     clockOf(world.vcpu).changeRunstate(abi.RUNSTATE_running);
+    clockOf(world.vcpu).update();
     world.processor.frames = frames;
     world.vcpu.kernelMode = true;
     assert.equal(runstate(world, AREA).get('state'), abi.RUNSTATE_offline);
+    const systemTime = AREA + 256 + vcpu_time_info.x64.offset.system_time;
+    assert.equal(world.vcpu.guest.readNumber64(systemTime), 0);
     clockOf(world.vcpu).kernelEntered();
     assert.equal(runstate(world, AREA).get('state'), abi.RUNSTATE_running);
+    assert.equal(world.vcpu.guest.readNumber64(systemTime), 5, 'and the clock with them');
   });
 
   it('survive an area that is no longer mapped', () => {
@@ -263,6 +305,11 @@ describe('VCPUOP_register_vcpu_info', () => {
     assert.equal(world.memory.read8(at), 1, 'events go to the new place');
   });
 
+  it('takes the last place in a page', () => {
+    const world = new TestWorld([]);
+    assert.equal(register(world, world.frames[2]!, PAGE_SIZE - vcpu_info.x64.size), 0);
+  });
+
   it('starts a vCPU without a place of its own with upcalls masked', () => {
     const world = new TestWorld([]);
     const other = world.domain.vcpus[1]!;
@@ -284,7 +331,7 @@ describe('VCPUOP_register_vcpu_info', () => {
     const world = new TestWorld([]);
     const table = frameTableOf(world.host);
     const [mfn, used] = [world.frames[2]!, world.frames[3]!];
-    assert.equal(register(world, mfn, PAGE_SIZE - 63), -abi.XEN_ENXIO);
+    assert.equal(register(world, mfn, PAGE_SIZE - 56), -abi.XEN_ENXIO);
     assert.equal(register(world, mfn, 4), -abi.XEN_ENXIO);
     assert.equal(register(world, world.memory.frames, 0), -abi.XEN_EINVAL);
     assert.equal(issue(world, abi.VCPUOP_register_vcpu_info, [mfn, 1, 0, 0]), -abi.XEN_EINVAL);
@@ -302,7 +349,11 @@ describe('VCPUOP_register_vcpu_info', () => {
     register(world, mfn, 0);
     assert.equal(table.typeInfo[mfn]! & PGT_count_mask, 1);
     assert.notEqual(getPageType(table, mfn, 1 << 29), 0);
+    clockOf(world.vcpu).changeRunstate(abi.RUNSTATE_running);
+    clockOf(world.vcpu).setSingleshot(SECOND);
+    clockOf(world.vcpu).setPollTimeout(SECOND);
     clockOf(world.vcpu).release();
+    assert.equal(world.host.timers.nextNs, Number.POSITIVE_INFINITY, 'and its timers stop');
     assert.equal(table.typeInfo[mfn]! & PGT_count_mask, 0);
     assert.equal(getPageType(table, mfn, PGT_writable_page), 0);
   });
