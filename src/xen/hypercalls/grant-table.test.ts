@@ -177,6 +177,19 @@ describe('GNTTABOP_copy', () => {
     assert.equal(world.copy([world.other.id, mfn, 0], own, 1, 0), abi.GNTST_permission_denied);
     assert.equal(world.copy([abi.DOMID_SELF, mfn, 0], own, 1, 0), abi.GNTST_bad_page);
     assert.equal(world.copy(own, [abi.DOMID_SELF, mfn, 0], 1, 0), abi.GNTST_bad_page);
+    assert.equal(world.copy(own, [world.other.id, mfn, 0], 1, 0), abi.GNTST_permission_denied);
+  });
+
+  it('asks who may name a frame before it looks for the domain, and first of the source', () => {
+    const world = new GrantWorld();
+    const mfn = lend(world);
+    const own = [abi.DOMID_SELF, world.frames[3]!, 0] as const;
+    const nobody = [99, 8, 0] as const;
+    assert.equal(world.copy(nobody, own, 1, 0), abi.GNTST_permission_denied);
+    assert.equal(world.copy(own, nobody, 1, 0), abi.GNTST_permission_denied);
+    const foreign = [world.other.id, mfn, 0] as const;
+    assert.equal(world.copy(nobody, foreign, 1, abi.GNTCOPY_source_gref), abi.GNTST_bad_domain);
+    assert.equal(world.copy(foreign, nobody, 1, abi.GNTCOPY_dest_gref), abi.GNTST_permission_denied);
   });
 
   it('never writes a page that is a page table or holds descriptors', () => {

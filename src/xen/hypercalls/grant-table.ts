@@ -180,12 +180,9 @@ type CopyField = keyof typeof gnttab_copy.x64.offset;
 function copyOne(vcpu: XenVcpu, operation: CopyOperation): number {
   const flags = operation.get('flags');
   const from = claimOf(vcpu, operation, 'source', (flags & GNTCOPY_source_gref) !== 0);
+  if (typeof from === 'number') return from;
   const to = claimOf(vcpu, operation, 'dest', (flags & GNTCOPY_dest_gref) !== 0);
-  if (from === undefined || to === undefined) return GNTST_bad_domain;
-  // A frame may be named directly only by its owner, and only as DOMID_SELF.
-  const foreign = (claim: Claim, which: 'source' | 'dest') =>
-    !claim.byRef && operation.get(`${which}_domid`) !== DOMID_SELF;
-  if (foreign(from, 'source') || foreign(to, 'dest')) return GNTST_permission_denied;
+  if (typeof to === 'number') return to;
   let status = claimCopyEnd(from, vcpu.domain.id);
   if (status !== GNTST_okay) return status;
   status = claimCopyEnd(to, vcpu.domain.id);
@@ -210,16 +207,18 @@ function moveBytes(vcpu: XenVcpu, operation: CopyOperation, from: Claim, to: Cla
   return GNTST_okay;
 }
 
-/** One end of a copy; undefined if there is no such domain. */
+/** One end of a copy, or the GNTST_* that says why it cannot be one. */
 function claimOf(
   vcpu: XenVcpu,
   operation: CopyOperation,
   which: 'source' | 'dest',
   byRef: boolean,
-): Claim | undefined {
+): Claim | number {
   const id = operation.get(`${which}_domid`);
+  // A frame may be named directly only by its owner, and only as DOMID_SELF.
+  if (!byRef && id !== DOMID_SELF) return GNTST_permission_denied;
   const domain = id === DOMID_SELF ? vcpu.domain : vcpu.domain.host.domains.get(id);
-  if (domain === undefined) return undefined;
+  if (domain === undefined) return GNTST_bad_domain;
   const name = operation.get(byRef ? `${which}_u_ref` : `${which}_u_gmfn`);
   return { domain: domain as XenDomain, byRef, name, readOnly: which === 'source' };
 }
