@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { VGCF_I387_VALID, VGCF_in_kernel, VGCF_online, x86_64 as wide } from '../abi/xen/numbers/index.ts';
+import {
+  SHUTDOWN_reboot,
+  VGCF_I387_VALID,
+  VGCF_in_kernel,
+  VGCF_online,
+  x86_64 as wide,
+} from '../abi/xen/numbers/index.ts';
 import { trap_info, vcpu_guest_context } from '../abi/xen/structures/index.ts';
 import { memoryOf, StructureView } from '../abi/xen/view.ts';
 import {
@@ -16,6 +22,7 @@ import { PAGE_SIZE } from '../machine/memory.ts';
 import { CS, DS, FS, GS, R15, RSI, RSP, SS } from '../machine/x86/registers.ts';
 import { HypercallArguments } from './hypercalls/arguments.ts';
 import { handlers as vcpuOp } from './hypercalls/vcpu.ts';
+import { noteShutdownCode } from './lifecycle.ts';
 import { hex64, hexOf, KERNEL, KERNEL_CODE, KERNEL_STACK, XenWorld } from './testing/world.ts';
 import type { XenVcpu } from './vcpu.ts';
 import { applyVcpuContext, VCPU_CONTEXT_BYTES } from './vcpu-context.ts';
@@ -228,6 +235,21 @@ test('the last vCPU to go down powers the domain off', async () => {
   const { world } = twoVcpus();
   assert.equal(op(world, 2, 0), 0);
   assert.deepEqual(await world.domain.exited, { reason: 'poweroff' });
+});
+
+test('the last vCPU to go down ends the domain for the reason that was noted, if one was', async () => {
+  const { world } = twoVcpus();
+  noteShutdownCode(world.domain, SHUTDOWN_reboot);
+  assert.equal(op(world, 2, 0), 0);
+  assert.deepEqual(await world.domain.exited, { reason: 'reboot' });
+});
+
+test('VCPUOP_initialise asks for a vcpu_info', () => {
+  const { world, second, context } = twoVcpus();
+  world.vcpu.guest.writeBytes(AT, context.bytes);
+  second.vcpuInfo = 0;
+  assert.equal(op(world, 0, 1, AT), -22);
+  assert.equal(second.initialised, false);
 });
 
 test('VCPUOP_send_nmi takes no argument and wakes its vCPU', () => {

@@ -5,6 +5,7 @@
  */
 import {
   __HYPERVISOR_vcpu_op,
+  SHUTDOWN_poweroff,
   VCPUOP_down,
   VCPUOP_initialise,
   VCPUOP_is_up,
@@ -16,6 +17,7 @@ import {
   XEN_ENOSYS,
 } from '../../abi/xen/numbers/index.ts';
 import { vcpu_guest_context } from '../../abi/xen/structures/index.ts';
+import { shutdownDomain } from '../lifecycle.ts';
 import type { XenVcpu } from '../vcpu.ts';
 import { applyVcpuContext } from '../vcpu-context.ts';
 import type { HypercallArguments } from './arguments.ts';
@@ -38,10 +40,10 @@ const commands: Readonly<Record<number, VcpuCommand>> = {
     return 0;
   },
 
-  [VCPUOP_down]: (_caller, target) => {
+  [VCPUOP_down]: (caller, target) => {
     const others = target.domain.vcpus.some((vcpu) => vcpu !== target && vcpu.online);
     if (others) target.setOnline(false);
-    else target.domain.shutdown('poweroff');
+    else shutdownDomain(target.domain, SHUTDOWN_poweroff, caller);
     return 0;
   },
 
