@@ -184,8 +184,11 @@ export function writeMsr(vcpu: XenVcpu, msr: number, low: number, high: number):
     default:
       if (msr > MSR_XEN_HYPERCALL_PAGE && msr <= MSR_XEN_LAST) return false;
       if (msr >= MSR_MC_CTL2_FIRST && msr <= MSR_MC_CTL2_LAST) return true;
-      // A bank's registers can be cleared, its control not changed.
-      if (msr >= MSR_MC_FIRST && msr <= MSR_MC_LAST) return (msr & 3) === MC_CTL || (low | high) === 0;
+      // A bank's registers can be cleared, its control not changed; what is written to a bank that is not there is lost.
+      if (msr >= MSR_MC_FIRST && msr <= MSR_MC_LAST) {
+        const there = msr < MSR_MC_FIRST + MC_BANKS * 4;
+        return !there || (msr & 3) === MC_CTL || (low | high) === 0;
+      }
       return false;
   }
 }

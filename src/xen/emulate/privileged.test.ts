@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { x86_64 as wide } from '../../abi/xen/numbers/index.ts';
-import { CPU_DR, CPU_TSC_AUX } from '../../machine/layout.ts';
+import { CPU_DR, CPU_TSC_AUX, CPU_TSC_OFFSET } from '../../machine/layout.ts';
 import { PAGE_SIZE } from '../../machine/memory.ts';
 import { FS, GS, R15, RAX, RBX, RCX, RDI, RDX, RSI } from '../../machine/x86/registers.ts';
 import { exits } from '../testing/fake-processor.ts';
@@ -331,7 +331,41 @@ test('RDMSR shows bases, EFER, PAT, the APIC base and machine-check capabilities
   assertRead(rdmsr(0x1b), 0xfee00900 | 0);
   assertRead(rdmsr(0x179), 0x01000c02);
   assertRead(rdmsr(0x404), -1, -1);
+  // There are two banks.
+  assertRead(rdmsr(0x408), 0);
+  assertRead(rdmsr(0x405), 0);
+  assertRead(rdmsr(0x1a0), 0x00801801);
   assertRead(rdmsr(0x345), 0);
+});
+
+test('RDTSC is the host’s clock and the offset of the vCPU', () => {
+  const world = protection([0x0f, 0x31], ({ state, clock }) => {
+    clock.advance(5);
+    state.set(CPU_TSC_OFFSET, 7, 2);
+  });
+  assert.deepEqual([world.register(RAX), world.register(RDX)], [hexOf(12), hexOf(2)]);
+});
+
+test('WRMSR ignores what Xen ignores, and refuses bits that are not there', () => {
+  for (const msr of [0xe7, 0xe8, 0x199, 0x19a, 0x1a0, 0x1b0, 0x17a, 0x280, 0xc001001f]) {
+    assertDone(wrmsr(msr, 5, 6), 2);
+  }
+  for (const msr of [0x8b, 0x140]) {
+    assertDone(wrmsr(msr, 0, 0), 2);
+    assertRaised(wrmsr(msr, 1, 0), 13);
+    assertRaised(wrmsr(msr, 0, 1), 13);
+  }
+  assert.equal(wrmsr(0xc0000103, 9, 0).state.low(CPU_TSC_AUX), 9);
+  assertRaised(wrmsr(0xc0000103, 9, 1), 13);
+});
+
+test('a machine-check bank can be cleared and its control written in vain; banks that are not there take anything', () => {
+  assertDone(wrmsr(0x404, 0, 0), 2);
+  assertDone(wrmsr(0x405, 0, 0), 2);
+  assertRaised(wrmsr(0x405, 1, 0), 13);
+  assertRaised(wrmsr(0x407, 0, 1), 13);
+  assertDone(wrmsr(0x409, 1, 0), 2);
+  assertDone(wrmsr(0x47f, 0, 1), 2);
 });
 
 test('EFER can be written back, not changed', () => {
@@ -358,6 +392,7 @@ test('an unknown MSR reads 0 while there is no #GP handler, and is #GP once ther
 test('the hypercall page is written through its MSR into a frame of the guest', () => {
   const world = wrmsr(0x40000000, 0, 0, (self) => self.state.setReg(RAX, self.userRoot * PAGE_SIZE, 0));
   assertDone(world, 2);
+  assert.equal(world.mm.references.get(world.userRoot), 0, 'and the frame is let go again');
   const page = new Uint8Array(64);
   world.memory.readBytes(world.userRoot * PAGE_SIZE, page);
   assert.deepEqual(
