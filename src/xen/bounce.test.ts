@@ -58,6 +58,24 @@ test('an exception with an error code pushes it between R11 and RIP, and the sta
   assert.deepEqual(world.words(bottom, 4).slice(2), ['0000000000001234', hexOf(KERNEL_CODE)]);
 });
 
+test('eight exceptions have an error code, #AC among them; the others push none', () => {
+  for (let vector = 0; vector < 20; vector++) {
+    // A double fault ends the domain, and 2 is the NMI.
+    if (vector === 2 || vector === 8) continue;
+    const world = kernelWorld();
+    world.state.setReg(R11, 0x77, 0);
+    world.step(vector === 14 ? exits.pageFault(KERNEL, 1) : exits.exception(vector, 1));
+    const withCode = [10, 11, 12, 13, 14, 17].includes(vector);
+    const bottom = KERNEL_STACK - (withCode ? 64 : 56);
+    assert.equal(hexOf(world.state.reg(RSP)), hexOf(bottom), `vector ${vector}`);
+    assert.deepEqual(
+      world.words(bottom, 3).slice(1),
+      [hexOf(0x77), withCode ? hexOf(1) : hexOf(KERNEL_CODE)],
+      `vector ${vector}`,
+    );
+  }
+});
+
 test('the frame shows the event mask in bits 32 to 39 of CS and, inverted, as IF', () => {
   const world = kernelWorld();
   world.vcpu.upcallMask = 1;
@@ -74,6 +92,13 @@ test('a handler registered with the mask flag is entered with events masked, the
   world.step(exits.exception(0));
   assert.equal(world.vcpu.upcallMask, 1);
   assert.equal(world.words(KERNEL_STACK - 7 * 8, 4)[3], '000000000000e030');
+  // Of a mask that is more than a bit nothing is lost.
+  const other = new XenWorld();
+  other.setHandlers(4);
+  other.vcpu.upcallMask = 0x80;
+  other.step(exits.exception(0));
+  assert.equal(other.vcpu.upcallMask, 0x81);
+  assert.equal(other.words(KERNEL_STACK - 7 * 8, 4)[3], '000000800000e030');
 });
 
 test('a handler registered without the mask flag leaves the mask alone', () => {
@@ -214,9 +239,17 @@ test('a stack that cannot be written crashes the domain', async () => {
   assert.match((await world.crash()).reason, /stack 0x000000000000ffc8 is not writable/);
 });
 
-test('a stack in the hypervisor’s range crashes the domain', async () => {
-  const world = kernelWorld();
-  world.state.setRegNumber(RSP, wide.HYPERVISOR_VIRT_START + 0x1000);
-  world.step(exits.exception(0));
-  assert.match((await world.crash()).reason, /hypervisor's part/);
+test('a stack in the hypervisor’s range, or that a frame would reach into it from, crashes the domain', async () => {
+  for (const top of [wide.HYPERVISOR_VIRT_START + 0x1000, wide.HYPERVISOR_VIRT_END + 48]) {
+    const world = kernelWorld();
+    world.map(world.kernelRoot, wide.HYPERVISOR_VIRT_END, world.frame());
+    world.state.setRegNumber(RSP, top);
+    world.step(exits.exception(0));
+    assert.match((await world.crash()).reason, /hypervisor's part/);
+  }
+  const above = kernelWorld();
+  above.map(above.kernelRoot, wide.HYPERVISOR_VIRT_END, above.frame());
+  above.state.setRegNumber(RSP, wide.HYPERVISOR_VIRT_END + 64);
+  above.step(exits.exception(0));
+  assert.equal(above.state.rip, handlerOf(0));
 });

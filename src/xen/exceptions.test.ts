@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { x86_64 as wide } from '../abi/xen/numbers/index.ts';
 import { CPU_DR } from '../machine/layout.ts';
 import { PAGE_SIZE } from '../machine/memory.ts';
-import { CS, DR6_STEP, FLAG_AC, FLAG_RF, R11, RAX, RCX, RSP } from '../machine/x86/registers.ts';
+import { CS, DR6_STEP, FLAG_AC, FLAG_RF, R11, RAX, RCX, RSP, SS } from '../machine/x86/registers.ts';
 import { ATTR_D } from '../machine/x86/state.ts';
 import type { HypercallFamily } from './hypercalls/dispatch.ts';
 import { CONTINUE } from './hypercalls/dispatch.ts';
@@ -119,12 +119,18 @@ test('SYSCALL from compatibility mode enters the syscall32 callback and shows th
   const { vcpu, state } = world;
   vcpu.callbacks.syscall.address = KERNEL_CODE + 0x300;
   vcpu.callbacks.syscall32.address = KERNEL_CODE + 0x380;
+  // Whether it masks events is said with the 64-bit callback.
+  vcpu.callbacks.syscall.masksEvents = true;
+  vcpu.upcallMask = 0;
   world.startUser();
   state.setSegment(CS, 0x23, 0x40fb | ATTR_D, 0xffffffff, 0);
+  vcpu.setSelector(SS, 0x2b);
   world.step(exits.syscall());
   assert.equal(state.rip, KERNEL_CODE + 0x380);
   assert.equal(state.longMode, true);
-  assert.equal(world.words(ENTRY_STACK - 56, 4)[3], '000000010000e023');
+  assert.equal(vcpu.upcallMask, 1);
+  const words = world.words(ENTRY_STACK - 56, 7);
+  assert.deepEqual([words[3], words[6]], ['000000000000e023', '000000000000e02b']);
 });
 
 test('SYSCALL without a callback is #UD at the instruction', () => {
@@ -185,6 +191,7 @@ test('a misaligned access of the user is #AC with error code 0; the kernel runs 
   world.step(exits.exception(17));
   assert.equal(state.rip, handlerOf(17));
   assert.equal(state.rflags & FLAG_AC, 0);
+  assert.equal(state.reg(RSP), ENTRY_STACK - 64);
   const words = world.words(ENTRY_STACK - 64, 6);
   assert.deepEqual([words[2], words[3], words[5]], [hexOf(0), hexOf(USER), hexOf(0x202 | FLAG_AC | FLAG_RF)]);
 });
@@ -196,6 +203,16 @@ test('INT n that is let through pushes no error code even for a vector that has 
   world.step(exits.interrupt(14));
   assert.equal(world.state.rip, handlerOf(14));
   assert.equal(world.state.reg(RSP), ENTRY_STACK - 56);
+});
+
+test('INT n masks events if its handler was registered so', () => {
+  for (const flags of [3, 7]) {
+    const world = handledWorld(flags);
+    world.vcpu.upcallMask = 0;
+    world.step(exits.interrupt(0x30));
+    assert.equal(world.state.rip, handlerOf(0x30));
+    assert.equal(world.vcpu.upcallMask, flags === 7 ? 1 : 0);
+  }
 });
 
 test('INT 0x80 goes to its handler without a privilege check, and is #GP when there is none', () => {
@@ -320,6 +337,27 @@ test('#NM clears CR0.TS for the handler', () => {
   world.step(exits.exception(7));
   assert.equal(world.vcpu.taskSwitched, false);
   assert.equal(world.state.rip, handlerOf(7));
+});
+
+test('DR6 keeps what it showed before', () => {
+  const world = handledWorld();
+  world.step(exits.exception(1, 0xffff0ff1 | 0));
+  world.step(exits.exception(1, 0));
+  assert.equal(world.state.low(CPU_DR + 6 * 8), 0xffff0ff1 | DR6_STEP | 0);
+});
+
+test('each exception is counted by its vector', () => {
+  const world = handledWorld();
+  const before = Array.from(world.host.stats.exceptions.counts);
+  world.step(exits.exception(0));
+  world.step(exits.exception(16));
+  world.step(exits.exception(16));
+  const counts = Array.from(world.host.stats.exceptions.counts, (count, i) => count - before[i]!);
+  assert.deepEqual([counts[0], counts[16]], [1, 2]);
+  assert.equal(
+    counts.reduce((sum, count) => sum + count, 0),
+    3,
+  );
 });
 
 test('a double fault ends the domain', async () => {
