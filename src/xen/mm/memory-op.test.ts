@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as X from '../../abi/xen/numbers/index.ts';
+import { shared_info } from '../../abi/xen/structures/shared-info.ts';
 import { GuestFault } from '../../machine/x86/guest-memory.ts';
 import { CONTINUE } from '../hypercalls/dispatch.ts';
 import { memoryMapProblem } from './memory-map.ts';
@@ -128,6 +129,111 @@ test('exchange leaves everything as it was where a page is in use', () => {
   assert.equal(guest.vcpu.call(memoryOp, X.XENMEM_exchange, at), -X.XEN_EPERM, 'too large an extent');
 });
 
+test('exchange takes no page that somebody still holds, nor one of Xen’s', () => {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  const { mm } = guest.domain;
+  const { mfn } = guest.page();
+  assert.equal(mm.removePage(mfn), 0, 'given back, but mapped');
+  const { guest: memory } = guest.vcpu;
+  const at = guest.scratch();
+  writeReservation(guest, at, at + 256, 1, 0, X.DOMID_SELF);
+  writeReservation(guest, at + 32, at + 512, 1, 0, X.DOMID_SELF);
+  for (const used of [mfn, mm.allocateSharedPage(), guest.l1, machine.table.m2p.firstFrame]) {
+    memory.write64(at + 256, used, 0);
+    assert.equal(guest.vcpu.call(memoryOp, X.XENMEM_exchange, at), -X.XEN_EINVAL);
+  }
+  machine.assertSound();
+});
+
+/** Lists for an exchange of `mfns`, one by one: at `at`, with the lists behind it. */
+function exchangeOneByOne(guest: TestGuest, mfns: readonly number[]): number {
+  const { guest: memory } = guest.vcpu;
+  const at = guest.scratch();
+  writeReservation(guest, at, at + 256, mfns.length, 0, X.DOMID_SELF);
+  writeReservation(guest, at + 32, at + 512, mfns.length, 0, X.DOMID_SELF);
+  memory.write64(at + 64, 0, 0);
+  for (const [i, mfn] of mfns.entries()) {
+    memory.write64(at + 256 + i * 8, mfn, 0);
+    memory.write64(at + 512 + i * 8, 0x500 + i, 0);
+  }
+  return at;
+}
+
+test('a long exchange stops halfway and goes on; one that fails tells how far it came', () => {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  const { vcpu } = guest;
+  const pages = [guest.unmapped(), guest.unmapped(), guest.unmapped(), guest.unmapped()];
+  const at = exchangeOneByOne(guest, pages);
+  const exchanged = () => vcpu.guest.readNumber64(at + 64);
+  vcpu.patience = 1;
+  assert.equal(vcpu.call(memoryOp, X.XENMEM_exchange, at), CONTINUE);
+  assert.equal(exchanged(), 2);
+  vcpu.patience = 100;
+  assert.equal(memoryOp(vcpu, vcpu.args), 0);
+  assert.equal(exchanged(), 4);
+  const fresh = [0, 1, 2, 3].map((i) => vcpu.guest.readNumber64(at + 512 + i * 8));
+  for (const [i, mfn] of fresh.entries()) assert.equal(machine.table.m2p.low(mfn), 0x500 + i);
+  machine.assertSound();
+  assert.equal(vcpu.call(memoryOp, X.XENMEM_exchange, at), 0, 'there is nothing left to do');
+  assert.deepEqual(
+    [0, 1, 2, 3].map((i) => vcpu.guest.readNumber64(at + 512 + i * 8)),
+    fresh,
+  );
+  exchangeOneByOne(guest, [fresh[0]!, fresh[1]!, guest.l1, fresh[2]!]);
+  assert.equal(vcpu.call(memoryOp, X.XENMEM_exchange, at), -X.XEN_EINVAL);
+  assert.equal(exchanged(), 2);
+  machine.assertSound();
+});
+
+test('exchange wants its two lists to be of one domain, and no more done than there is', () => {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  const { guest: memory } = guest.vcpu;
+  const at = exchangeOneByOne(guest, [guest.unmapped()]);
+  const call = () => guest.vcpu.call(memoryOp, X.XENMEM_exchange, at);
+  memory.write64(at + 64, 2, 0);
+  assert.equal(call(), -X.XEN_EINVAL);
+  memory.write64(at + 64, 0, 0);
+  memory.write32(at + 32 + 24, 1);
+  assert.equal(call(), -X.XEN_EINVAL);
+  memory.write32(at + 24, 1);
+  assert.equal(call(), 0, 'one’s own number will do');
+  assert.equal(guest.vcpu.call(memoryOp, X.XENMEM_exchange + (1 << 6), at), -X.XEN_EINVAL, 'it has no start');
+});
+
+test('an exchange for which there is no room leaves the guest its pages, and the machine its own', () => {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  const { guest: memory } = guest.vcpu;
+  const { heap } = machine;
+  assert.equal(reserve(guest, X.XENMEM_populate_physmap, [0x100], 3), 1);
+  const [first] = list(guest, 1) as [number];
+  // Of the rest of the machine four neighbours are left, and eight are wanted.
+  const taken = new Set<number>();
+  for (let mfn = heap.tryAllocate(); mfn !== 0; mfn = heap.tryAllocate()) taken.add(mfn);
+  const isQuad = (mfn: number) => mfn % 4 === 0 && [1, 2, 3].every((i) => taken.has(mfn + i));
+  const quad = [...taken].find(isQuad)!;
+  for (let i = 0; i < 4; i++) {
+    taken.delete(quad + i);
+    heap.free(quad + i);
+  }
+  const at = guest.scratch();
+  writeReservation(guest, at, at + 256, 1, 3, X.DOMID_SELF);
+  writeReservation(guest, at + 32, at + 512, 2, 2, X.DOMID_SELF);
+  memory.write64(at + 64, 0, 0);
+  memory.write64(at + 256, first, 0);
+  assert.equal(guest.vcpu.call(memoryOp, X.XENMEM_exchange, at), -X.XEN_ENOMEM);
+  assert.equal(heap.available, 4);
+  for (let i = 0; i < 8; i++) {
+    assert.equal(guest.domain.mm.getPage(first + i), true);
+    guest.domain.mm.putPage(first + i);
+  }
+  for (const mfn of taken) heap.free(mfn);
+  machine.assertSound();
+});
+
 test('questions about reservations are answered for the caller and refused for others', () => {
   const machine = TestMachine.create();
   machine.guest(2);
@@ -141,6 +247,11 @@ test('questions about reservations are answered for the caller and refused for o
     assert.equal(ask(X.XENMEM_maximum_reservation, domid), 128);
     assert.equal(ask(X.XENMEM_maximum_gpfn, domid), 0);
   }
+  const shared = guest.domain.mm.allocateSharedPage();
+  guest.domain.sharedInfo = shared * 4096;
+  assert.equal(ask(X.XENMEM_maximum_gpfn, 1), 0, 'the guest has said nothing yet');
+  machine.memory.write64(guest.domain.sharedInfo + shared_info.x64.offset.arch_max_pfn, 0x1000, 1);
+  assert.equal(ask(X.XENMEM_maximum_gpfn, 1), 0x1_0000_0fff);
   assert.equal(ask(X.XENMEM_current_reservation, 2), -X.XEN_EPERM);
   assert.equal(ask(X.XENMEM_current_reservation, 9), -X.XEN_ESRCH);
   assert.equal(ask(X.XENMEM_maximum_ram_page, 0), machine.table.frames);
@@ -246,6 +357,7 @@ test('frames shared by Xen outlive their release as long as the guest maps them'
   assert.equal(guest.map(gva, entry(readOnly, DATA & ~2)), 0);
   assert.equal(guest.map(gva, entry(shared, DATA)), 0);
   assert.notEqual(mm.pinTable(shared, 1), 0);
+  assert.equal(mm.removePage(shared), -X.XEN_EINVAL, 'they are not the guest’s to give back');
   machine.assertSound();
   mm.releaseSharedPage(shared);
   assert.equal(machine.heap.isFree(shared), false);

@@ -86,6 +86,7 @@ test('a frame that is no page table is written as it is, and what may not be wri
   guest.vcpu.gdtFrames[0] = descriptors;
   assert.equal(guest.domain.mm.getPageAndType(descriptors, 5 << 29), true);
   assert.equal(guest.update(descriptors, 3, value), -XEN_EINVAL);
+  assert.deepEqual(machine.read(descriptors, 3), NONE);
   machine.assertSound();
 });
 
@@ -130,6 +131,50 @@ test('a domain without privilege can name no other, nor itself by number', () =>
   const ram = [{ mfn: guest.l1, slot, value: entry(guest.frames[slot]!, DATA) }];
   assert.notEqual(guest.updateMany(ram, DOMID_IO), 0, 'memory is no I/O page');
   machine.assertSound();
+});
+
+test('who is named is looked up before there is anything to do, and may not act only where something is asked', () => {
+  const machine = TestMachine.create();
+  machine.guest(2);
+  const guest = machine.guest(1);
+  const at = guest.scratch();
+  const call = (requests: number, count: number, domid: number) =>
+    guest.vcpu.call(mmuUpdate, requests, count, at + 4088, domid);
+  guest.vcpu.guest.write32(at + 4088, 99);
+  assert.equal(call(at, 0, (78 << 16) | DOMID_SELF), -XEN_ESRCH);
+  assert.equal(guest.done, 99, 'and nothing is counted');
+  assert.equal(call(at, 0, 77), -XEN_ESRCH);
+  assert.equal(guest.done, 0);
+  assert.equal(call(at, 0, 2), 0);
+  assert.equal(call(at, 1, 2), -XEN_EPERM);
+  assert.equal(call(0x1000, 1, 2), -XEN_EFAULT, 'the request is read first');
+});
+
+test('a request names a frame of this machine, and one for I/O pages no table above level 1', () => {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  const { slot } = guest.page();
+  const at = guest.scratch();
+  guest.vcpu.guest.write64(at, guest.l1 * 4096 + slot * 8, 1);
+  guest.vcpu.guest.write64(at + 8, 0, 0);
+  assert.equal(guest.vcpu.call(mmuUpdate, at, 1, 0, DOMID_SELF), -XEN_EINVAL);
+  for (const mfn of [guest.l2, guest.l3, guest.l4]) {
+    assert.equal(guest.updateMany([{ mfn, slot: 5, value: NONE }], DOMID_IO), -XEN_EINVAL);
+  }
+  machine.assertSound();
+});
+
+test('a change of a higher level is reported for all addresses, one of level 1 for those of its slot', () => {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  const { slot } = guest.page();
+  const other = guest.emptyTable();
+  const slots: (number | undefined)[] = [];
+  machine.processor.noteTableChange = (changed?: number) => void slots.push(changed);
+  assert.equal(guest.update(guest.l1, slot, NONE), 0);
+  assert.equal(guest.update(guest.l2, 5, entry(other, TABLE)), 0);
+  assert.equal(guest.update(guest.l2, 5, NONE), 0);
+  assert.deepEqual(slots, [slot, undefined]);
 });
 
 test('only downgrades are reported to the processor', () => {
@@ -185,7 +230,26 @@ test('update_va_mapping changes the entry of an address, checked, and drops its 
   assert.equal(guest.vcpu.call(updateVaMapping, a.gva, entry(b.mfn, DATA), guest.scratch() | UVMF_INVLPG), 0);
   assert.equal(guest.vcpu.guest.read32(a.gva), 2);
   assert.equal(guest.vcpu.call(updateVaMapping, a.gva, NONE, 0x1000 | UVMF_INVLPG), -XEN_EFAULT);
+  // One that names nobody who is there.
+  guest.vcpu.guest.write64(guest.scratch(), 2, 0);
+  assert.equal(guest.vcpu.guest.read32(b.gva), 2);
+  assert.equal(guest.vcpu.call(updateVaMapping, b.gva, entry(a.mfn, DATA), guest.scratch() | UVMF_INVLPG), 0);
+  assert.equal(guest.vcpu.guest.read32(b.gva), 2, 'a processor may keep the old translation');
   machine.assertSound();
+});
+
+test('update_va_mapping flushes one translation or all of them, and keeps no accessed and dirty bits', () => {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  const [a, b, c] = [guest.page(), guest.page(), guest.page()];
+  for (const [i, page] of [a, b, c].entries()) guest.vcpu.guest.write32(page.gva, i);
+  assert.equal(guest.map(b.gva, entry(c.mfn, P | RW)), 0);
+  assert.equal(guest.vcpu.call(updateVaMapping, a.gva, entry(c.mfn, P | RW), UVMF_INVLPG), 0);
+  assert.deepEqual([guest.vcpu.guest.read32(a.gva), guest.vcpu.guest.read32(b.gva)], [2, 1]);
+  assert.equal(guest.vcpu.call(updateVaMapping, a.gva, entry(c.mfn, P | RW), UVMF_TLB_FLUSH), 0);
+  assert.equal(guest.vcpu.guest.read32(b.gva), 2);
+  assert.equal(guest.map(c.gva, entry(c.mfn, P | RW)), 0);
+  assert.equal(machine.read(guest.l1, c.slot).low & (A | D), 0);
 });
 
 test('update_va_mapping finds no entry where there is no table, nor in Xen’s part of the address space', () => {

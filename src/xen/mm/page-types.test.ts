@@ -297,6 +297,7 @@ test('a count that would overflow refuses the next use instead', () => {
   table.typeInfo[mfn] = info;
   const count = table.countInfo[mfn]!;
   table.countInfo[mfn] = count | (PGC_count_mask - 1);
+  assert.equal(guest.domain.mm.getPage(mfn), false);
   assert.equal(guest.map(other.gva, entry(mfn, DATA & ~RW)), -XEN_EBUSY);
   table.countInfo[mfn] = count;
   assert.equal(guest.map(gva, NONE), 0);
