@@ -23,7 +23,7 @@ import { CS, DS, FS, GS, R15, RSI, RSP, SS } from '../machine/x86/registers.ts';
 import { HypercallArguments } from './hypercalls/arguments.ts';
 import { handlers as vcpuOp } from './hypercalls/vcpu.ts';
 import { noteShutdownCode } from './lifecycle.ts';
-import { hex64, hexOf, KERNEL, KERNEL_CODE, KERNEL_STACK, XenWorld } from './testing/world.ts';
+import { hex64, hexOf, KERNEL, KERNEL_CODE, KERNEL_STACK, USER, XenWorld } from './testing/world.ts';
 import type { XenVcpu } from './vcpu.ts';
 import { applyVcpuContext, VCPU_CONTEXT_BYTES } from './vcpu-context.ts';
 
@@ -182,6 +182,9 @@ test('selectors that cannot be loaded lead to the failsafe callback, with all fo
   context.fields.set('flags', VGCF_in_kernel | VGCF_online | 8);
   context.fields.set('user_regs_ds', 0x7b);
   context.fields.set('user_regs_es', wide.FLAT_USER_DS32);
+  context.fields.set('user_regs_fs', 0x83);
+  context.fields.set('user_regs_gs', 0x8b);
+  context.fields.set('fs_base', 0x1000);
   context.fields.set('failsafe_callback_eip', KERNEL_CODE + 0x500);
   assert.equal(applyVcpuContext(second, context.bytes), 0);
   world.host.schedule(second);
@@ -191,10 +194,37 @@ test('selectors that cannot be loaded lead to the failsafe callback, with all fo
   assert.equal(state.rip, KERNEL_CODE + 0x500);
   assert.equal(state.reg(RSP), KERNEL_STACK - 11 * 8);
   const words = Array.from({ length: 11 }, (_, i) => second.guest.readU32(state.reg(RSP) + i * 8));
-  assert.deepEqual(words.slice(2, 6), [0x7b, 0xe02b, 0, 0]);
+  assert.deepEqual(words.slice(2, 6), [0x7b, 0xe02b, 0x83, 0x8b]);
+  assert.deepEqual([state.selector(FS), state.segmentBase(FS)], [0, 0x1000], 'bases are not the selectors’');
+  assert.equal(second.guest.read32(state.reg(RSP) + 8 * 8), 0x202);
   assert.deepEqual([hexOf(words[6]! | 0), words[7]], [hexOf(KERNEL_CODE + 0x40), 0xe030]);
   assert.equal(state.selector(DS), 0);
   assert.equal(second.upcallMask, 1);
+});
+
+test('the failsafe callback is entered from user mode on the kernel’s stack, and masks events only if it shall', () => {
+  const { world, second, context } = twoVcpus();
+  const { fields } = context;
+  fields.set('flags', VGCF_online);
+  context.setRegister(1, world.userRoot);
+  fields.set('user_regs_rip', USER);
+  fields.set('user_regs_cs', wide.FLAT_USER_CS);
+  fields.set('user_regs_rflags', 0x44302);
+  fields.set('user_regs_ds', 0x7b);
+  fields.set('kernel_sp', KERNEL_STACK + 8);
+  fields.set('failsafe_callback_eip', KERNEL_CODE + 0x500);
+  assert.equal(applyVcpuContext(second, context.bytes), 0);
+  world.host.schedule(second);
+  second.upcallMask = 0;
+  second.prepare();
+  const { state } = second;
+  assert.deepEqual([state.rip, second.kernelMode], [KERNEL_CODE + 0x500, true]);
+  assert.equal(state.reg(RSP), KERNEL_STACK - 11 * 8);
+  assert.deepEqual([state.selector(CS), state.selector(SS)], [wide.FLAT_KERNEL_CS, wide.FLAT_KERNEL_SS]);
+  assert.equal(second.upcallMask, 0);
+  const words = Array.from({ length: 11 }, (_, i) => second.guest.readU32(state.reg(RSP) + i * 8));
+  assert.deepEqual([words[6], words[7], words[8]], [USER, wide.FLAT_USER_CS, 0x44302]);
+  assert.equal(state.rflags, 0x202, 'TF, NT and AC are not for the kernel');
 });
 
 // ------------------------------------------------------------------ vcpu_op

@@ -150,6 +150,55 @@ test('a selector that cannot be loaded is #GP with that selector, at the instruc
   assert.deepEqual(null_.words(ENTRY_STACK - 64, 3)[2], hexOf(0));
 });
 
+test('CS and SS are what IRET to ring 3 takes: code and writable data, of ring 3, present', () => {
+  const CODE = 0x00affb00;
+  const STACK = 0x00cff300;
+  const cases: readonly (readonly [code: number, stack: number, vector?: number, selector?: number])[] = [
+    [CODE, STACK],
+    // Conforming code may be of any ring.
+    [0x00af9f00, STACK],
+    // A call gate, ring 2, both 64-bit and 32-bit, not present.
+    [0x0000ec00, STACK, 13, 8],
+    [0x00afdb00, STACK, 13, 8],
+    [0x00effb00, STACK, 13, 8],
+    [0x00af7b00, STACK, 11, 8],
+    // Code, data that cannot be written, ring 2, a gate, not present.
+    [CODE, 0x00cffb00, 13, 16],
+    [CODE, 0x00cff100, 13, 16],
+    [CODE, 0x00cfd300, 13, 16],
+    [CODE, 0x0000e200, 13, 16],
+    [CODE, 0x00cf7300, 12, 16],
+  ];
+  for (const [code, stack, vector, selector] of cases) {
+    const world = iretWorld();
+    const mfn = world.frame();
+    world.vcpu.tables.setGdt([mfn], 512);
+    world.memory.write64(mfn * PAGE_SIZE + 8, 0xffff, code);
+    world.memory.write64(mfn * PAGE_SIZE + 16, 0xffff, stack);
+    iret(world, { cs: 8 | 3, ss: 16 | 3 });
+    const what = `${code.toString(16)} ${stack.toString(16)}`;
+    if (vector === undefined) {
+      assert.deepEqual(
+        [world.state.rip, world.state.selector(CS), world.state.selector(SS)],
+        [USER, 11, 19],
+        what,
+      );
+      continue;
+    }
+    assert.equal(world.state.rip, handlerOf(vector), what);
+    assert.equal(world.words(ENTRY_STACK - 64, 3)[2], hexOf(selector!), what);
+  }
+});
+
+test('a code selector of ring 1 or 2 is the kernel’s, and raised to ring 3 like that of ring 0', () => {
+  for (const rpl of [0, 1, 2]) {
+    const world = iretWorld();
+    iret(world, { cs: 0xe030 | rpl, ss: 0xe028 | rpl, rip: KERNEL_CODE + 0x100, rsp: KERNEL_STACK - 8 });
+    assert.equal(world.vcpu.kernelMode, true);
+    assert.deepEqual([world.state.selector(CS), world.state.selector(SS)], [0xe033, 0xe02b]);
+  }
+});
+
 test('a return address that is not canonical is #GP(0)', () => {
   for (const flags of [0, wide.VGCF_in_syscall]) {
     const world = iretWorld();

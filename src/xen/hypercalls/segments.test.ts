@@ -92,6 +92,15 @@ test('update_descriptor refuses system descriptors, unaligned addresses and fram
   assert.equal(call(world, 10, -8, flat), -22);
 });
 
+test('update_descriptor lets its frame go again; set_gdt takes as many entries as there are before Xen’s', () => {
+  const world = gdtWorld();
+  const mfn = world.frame();
+  assert.equal(call(world, 10, mfn * PAGE_SIZE, [0xffff, 0x00cff200]), 0);
+  assert.equal(world.mm.references.get(mfn), 0);
+  const frames = Array.from({ length: 14 }, () => world.frame());
+  assert.equal(setGdt(world, 0x1c00, ...frames), 0);
+});
+
 test('set_segment_base sets FS, the kernel’s GS and the user’s GS, canonical ones only', () => {
   const world = gdtWorld();
   const { state, vcpu } = world;
@@ -121,6 +130,63 @@ test('loading the user’s GS selector sets the base that is not active, and nev
   );
   assert.equal(call(world, 25, 3, 0x38), 0);
   assert.deepEqual([state.selector(GS), state.segmentBase(GS), vcpu.gsBaseInactiveLow], [0, 0x7000, 0]);
+});
+
+test('a data segment is loaded if it can be read from ring 3, with its limit in pages if it says so', () => {
+  const cases: readonly (readonly [high: number, loads: boolean])[] = [
+    [0x00cff200, true],
+    // Code: readable, execute-only, conforming of ring 0.
+    [0x00cffa00, true],
+    [0x00cff800, false],
+    [0x00cf9e00, true],
+    // Ring 2, a gate, not present.
+    [0x00cfd200, false],
+    [0x0000e200, false],
+    [0x00cf7200, false],
+  ];
+  for (const [high, loads] of cases) {
+    const world = gdtWorld();
+    const mfn = world.frame();
+    assert.equal(setGdt(world, 512, mfn), 0);
+    world.memory.write64(mfn * PAGE_SIZE + 0x28, 0xffff, high);
+    world.state.setSegment(GS, 0x1b, 0xf3, 5, 5);
+    assert.equal(call(world, 25, 3, 0x28), 0);
+    assert.equal(world.state.selector(GS), loads ? 0x2b : 0, high.toString(16));
+  }
+  const world = gdtWorld();
+  const mfn = world.frame();
+  assert.equal(setGdt(world, 512, mfn), 0);
+  world.memory.write64(mfn * PAGE_SIZE + 0x28, 0x1234, 0x0045f200);
+  world.memory.write64(mfn * PAGE_SIZE + 0x30, 0x1234, 0x00c5f200);
+  call(world, 25, 3, 0x28);
+  assert.equal(world.state.limit(GS), 0x51234);
+  call(world, 25, 3, 0x30);
+  assert.equal(world.state.limit(GS), 0x51234fff);
+  // A null selector is loaded as it is, and no longer has a base.
+  call(world, 25, 3, 3);
+  assert.deepEqual([world.state.selector(GS), world.vcpu.gsBaseInactiveLow], [3, 0]);
+});
+
+test('with each change of a table CS and SS are to be loaded again', () => {
+  const world = gdtWorld();
+  const mfn = world.frame();
+  const again = (change: () => unknown) => {
+    world.vcpu.noteLoaded();
+    change();
+    return [world.vcpu.loadedCs, world.vcpu.loadedSs];
+  };
+  assert.deepEqual(
+    again(() => setGdt(world, 512, mfn)),
+    [-1, -1],
+  );
+  assert.deepEqual(
+    again(() => call(world, 10, mfn * PAGE_SIZE + 8, [0xffff, 0x00cff200])),
+    [-1, -1],
+  );
+  assert.deepEqual(
+    again(() => world.vcpu.setLdt(KERNEL, 3)),
+    [-1, -1],
+  );
 });
 
 test('LDT selectors are looked up in the frames that mm vouches for', () => {
