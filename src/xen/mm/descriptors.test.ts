@@ -29,7 +29,10 @@ test('task states, LDTs, interrupt and trap gates and task gates are refused', (
 test('a call gate loses its DPL, and keeps it in the selector', () => {
   assert.deepEqual(checked(0x00100123, 0xffff8c00), [0x00130123, 0xffff8c00]);
   assert.deepEqual(checked(0xe0330123, 0xffffec00), [0xe0330123, 0xffff8c00], 'to FLAT_KERNEL_CS');
-  assert.equal(checked(0xe0080123, 0xffff8c00), undefined, 'into Xen’s part of the GDT');
+  for (const selector of [0xe000, 0xe008]) {
+    assert.equal(checked((selector << 16) | 0x123, 0xffff8c00), undefined, 'into Xen’s part of the GDT');
+  }
+  assert.deepEqual(checked(0xdff80123, 0xffff8c00), [0xdffb0123, 0xffff8c00], 'the guest’s last');
   assert.deepEqual(checked(0xffff0123, 0xffff8c00), [0xffff0123, 0xffff8c00], 'into the LDT');
   assert.equal(checked(0x00100123, 0xffff8c01), undefined, 'reserved bits');
 });

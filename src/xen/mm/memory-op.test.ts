@@ -89,6 +89,50 @@ test('extents of a higher order are neighbours and aligned, up to 2 MiB', () => 
   machine.assertSound();
 });
 
+test('a reservation is adjusted by a list of the guest’s, for itself, and by no more than a command can count', () => {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  const { guest: memory } = guest.vcpu;
+  const at = guest.scratch();
+  const call = (op: number) => guest.vcpu.call(memoryOp, op, at);
+  const M2P = -0x8000_0000_0000;
+  writeReservation(guest, at, 0, 2, 0, X.DOMID_SELF);
+  assert.equal(call(X.XENMEM_increase_reservation), 2, 'nobody need be told');
+  assert.equal(guest.domain.totPages, 66);
+  assert.equal(call(X.XENMEM_decrease_reservation), 0);
+  assert.equal(call(X.XENMEM_populate_physmap), 0);
+  memory.write64(at, 0, M2P / 2 ** 32);
+  assert.equal(call(X.XENMEM_decrease_reservation), 0);
+  assert.equal(call(X.XENMEM_increase_reservation), 0);
+  writeReservation(guest, at, 0, 0x4000000, 0, X.DOMID_SELF);
+  assert.equal(call(X.XENMEM_increase_reservation), 0);
+  writeReservation(guest, at, 0, 2, 0, 1);
+  assert.equal(call(X.XENMEM_increase_reservation), 2, 'one’s own number');
+  machine.guest(2, 8);
+  guest.run();
+  writeReservation(guest, at, 0, 2, 0, 2);
+  assert.equal(call(X.XENMEM_increase_reservation), 0, 'another domain');
+  memory.write64(at + 256, 0x700, 0);
+  writeReservation(guest, at, at + 256, 1, 0, X.DOMID_SELF);
+  memory.write32(at + 20, X.XENMEMF_populate_on_demand);
+  assert.equal(call(X.XENMEM_populate_physmap), 0);
+  assert.equal(
+    guest.vcpu.call(memoryOp, X.XENMEM_populate_physmap + (3 << 6), 0x1000),
+    3,
+    'an unreadable argument',
+  );
+  assert.equal(guest.domain.totPages, 68);
+  machine.assertSound();
+});
+
+test('an extent of many pages is as much work as many extents', () => {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  guest.vcpu.patience = 16;
+  assert.equal(reserve(guest, X.XENMEM_populate_physmap, [0x100, 0x110, 0x120], 4), CONTINUE);
+  assert.equal(guest.vcpu.args.number(0), X.XENMEM_populate_physmap + (2 << 6));
+});
+
 test('exchange trades single pages for neighbours', () => {
   const machine = TestMachine.create();
   const guest = machine.guest(1);
@@ -271,6 +315,14 @@ test('the M2P’s place and frames are told', () => {
   assert.equal(guest.vcpu.call(memoryOp, X.XENMEM_machphys_mfn_list, at), 0);
   assert.equal(memory.read32(at + 16), 1);
   assert.equal(memory.readNumber64(at + 256), machine.table.m2p.firstFrame);
+  memory.write32(at, 0);
+  memory.write64(at + 256, 77, 0);
+  assert.equal(guest.vcpu.call(memoryOp, X.XENMEM_machphys_mfn_list, at), 0);
+  assert.deepEqual(
+    [memory.read32(at + 16), memory.read32(at + 256)],
+    [0, 77],
+    'no more than there is room for',
+  );
 });
 
 test('what a PV domain without privilege may not do is refused as Xen refuses it', () => {
@@ -286,6 +338,11 @@ test('what a PV domain without privilege may not do is refused as Xen refuses it
   assert.equal(call(X.XENMEM_remove_from_physmap), -X.XEN_EACCES);
   memory.write32(at + 4, X.XENMAPSPACE_gmfn_foreign);
   assert.equal(call(X.XENMEM_add_to_physmap), -X.XEN_ENOSYS);
+  memory.write32(at, 77);
+  assert.equal(call(X.XENMEM_remove_from_physmap), -X.XEN_ESRCH);
+  for (const op of [X.XENMEM_maximum_ram_page, X.XENMEM_current_reservation, X.XENMEM_get_vnumainfo]) {
+    assert.equal(call(op + (1 << 6)), -X.XEN_EINVAL, 'it has no start');
+  }
   assert.equal(call(X.XENMEM_machine_memory_map), -X.XEN_EPERM);
   assert.equal(call(8), -X.XEN_ENOSYS);
   assert.equal(reserve(guest, X.XENMEM_populate_physmap, [1], 0, 77), 0, 'a domain that does not exist');

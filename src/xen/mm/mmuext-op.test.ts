@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import * as X from '../../abi/xen/numbers/index.ts';
 import { CONTINUE } from '../hypercalls/dispatch.ts';
 import { mmuextOp } from './mmuext-op.ts';
-import { DATA, entry, GUEST_BASE, P, RW, TABLE, TestMachine, USER } from './testing/machine.ts';
+import { DATA, entry, GUEST_BASE, NX, P, RW, TABLE, TestMachine, USER } from './testing/machine.ts';
 
 const NONE = { low: 0, high: 0 };
 /** 0xffff800000000000: the read-only M2P. */
@@ -219,15 +219,35 @@ test('an LDT is taken page by page, only from pages fit for descriptors, and giv
   assert.equal(guest.extended(X.MMUEXT_SET_LDT, gva, 600), 0);
   assert.equal(mm.ldtFrame(0, 0), 0, 'the page is mapped writable');
   assert.equal(guest.map(gva, entry(mfn, DATA & ~RW)), 0);
+  assert.equal(guest.map(gva, entry(mfn, DATA & ~RW & ~P)), 0);
+  assert.equal(mm.ldtFrame(0, 100), 0, 'not present');
+  assert.equal(guest.map(gva, entry(mfn, DATA & ~RW)), 0);
   assert.equal(mm.ldtFrame(0, 100), mfn);
-  assert.equal(mm.ldtFrame(0, 600 * 8), 0, 'beyond the limit');
+  assert.equal(mm.ldtFrame(0, 4088), mfn, 'taken once');
   machine.assertSound();
+  assert.equal(guest.extended(X.MMUEXT_SET_LDT, gva, 300), 0);
+  assert.equal(mm.ldtFrame(0, 300 * 8), 0, 'beyond the limit');
+  assert.equal(mm.ldtFrame(0, 300 * 8 - 1), mfn);
+  assert.equal(guest.extended(X.MMUEXT_SET_LDT, gva, 600), 0);
+  assert.equal(mm.ldtFrame(0, 100), mfn);
   assert.equal(guest.extended(X.MMUEXT_SET_LDT, gva, 600), 0);
   assert.notEqual(guest.map(gva, entry(mfn, DATA)), 0, 'the same again lets go of nothing');
   assert.equal(guest.extended(X.MMUEXT_SET_LDT, gva + 8, 0), 0, 'where none is does not matter');
   assert.equal(guest.vcpu.ldtBase, 0);
   assert.equal(guest.map(gva, entry(mfn, DATA)), 0);
   machine.assertSound();
+});
+
+test('the LDT of a vCPU goes with it', () => {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  const { gva, mfn } = guest.page();
+  machine.memory.zeroFrame(mfn);
+  assert.equal(guest.map(gva, entry(mfn, DATA & ~RW)), 0);
+  assert.equal(guest.extended(X.MMUEXT_SET_LDT, gva, 512), 0);
+  assert.equal(guest.domain.mm.ldtFrame(0, 0), mfn);
+  guest.domain.mm.release();
+  machine.assertAllFree();
 });
 
 test('a new root gives up the LDT, which may lie elsewhere in it', () => {
@@ -268,6 +288,7 @@ test('the M2P can be read by the guest and not written, and its end is not mappe
   assert.equal(memory.readNumber64(M2P), -1, 'frame 0 is nobody’s');
   assert.equal(memory.readNumber64(M2P + machine.table.m2p.firstFrame * 8), -1);
   assert.equal(memory.tryHost(M2P, true), 0);
+  assert.equal(machine.read(guest.l4, 256).high, NX, 'nor executed');
   assert.equal(memory.tryHost(M2P + machine.table.frames * 8, false), 0);
 });
 
