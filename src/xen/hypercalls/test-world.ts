@@ -85,7 +85,8 @@ export class TestWorld {
     const table = frameTableOf(this.host);
     const owner: FrameOwner = { id: this.domain.id, dying: false, m2pStrict: false, frameFreed() {} };
     table.domains.set(owner.id, owner);
-    this.frames = [...this.host.frames.allocate(WINDOW_PAGES)];
+    // In an order in which pages that are neighbours are none as frames.
+    this.frames = [...this.host.frames.allocate(WINDOW_PAGES)].reverse();
     for (const mfn of this.frames) table.assignPage(mfn, owner);
     this.processor.frames = this.frames;
     this.processor.activate(this.vcpu.state);

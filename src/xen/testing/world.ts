@@ -117,7 +117,9 @@ export class XenWorld {
     this.domain.sharedInfo = this.frame() * PAGE_SIZE;
     this.kernelRoot = this.frame();
     this.userRoot = this.frame();
-    for (let i = 0; i < KERNEL_PAGES; i++) this.map(this.kernelRoot, KERNEL + i * PAGE_SIZE, this.frame());
+    // Neighbouring pages are not neighbouring frames: what crosses from one into the other must be translated twice.
+    const kernel = Array.from({ length: KERNEL_PAGES }, () => this.frame()).reverse();
+    for (const [i, mfn] of kernel.entries()) this.map(this.kernelRoot, KERNEL + i * PAGE_SIZE, mfn);
     for (let i = 0; i < USER_PAGES; i++) {
       const mfn = this.frame();
       this.map(this.kernelRoot, USER + i * PAGE_SIZE, mfn);

@@ -265,12 +265,12 @@ export class TestGuest {
     this.domain = new TestDomain(machine.table, id, pages + 64);
     this.vcpu = new TestVcpu(this.domain, machine.processor);
     const { mm } = this.domain;
-    this.frames = Array.from({ length: pages }, (_, pfn) => {
-      const mfn = mm.allocatePages();
+    // Neighbouring pages are not neighbouring frames: what crosses from one into the other must be translated twice.
+    this.frames = Array.from({ length: pages }, () => mm.allocatePages()).reverse();
+    for (const [pfn, mfn] of this.frames.entries()) {
       assert.notEqual(mfn, 0);
       mm.setPfn(mfn, pfn);
-      return mfn;
-    });
+    }
     [this.l4, this.l3, this.l2, this.l1] = this.frames as [Mfn, Mfn, Mfn, Mfn];
     machine.write(this.l4, 0, entry(this.l3, TABLE));
     machine.write(this.l3, 1, entry(this.l2, TABLE));
