@@ -19,7 +19,7 @@ import {
   CPU_XMM,
 } from '../machine/layout.ts';
 import { PAGE_SIZE } from '../machine/memory.ts';
-import { CS, DS, FS, GS, R15, RSI, RSP, SS } from '../machine/x86/registers.ts';
+import { CS, DS, FS, GS, R15, RCX, RSI, RSP, SS } from '../machine/x86/registers.ts';
 import { HypercallArguments } from './hypercalls/arguments.ts';
 import { handlers as vcpuOp } from './hypercalls/vcpu.ts';
 import { noteShutdownCode } from './lifecycle.ts';
@@ -225,6 +225,7 @@ test('the failsafe callback is entered from user mode on the kernel’s stack, a
   const words = Array.from({ length: 11 }, (_, i) => second.guest.readU32(state.reg(RSP) + i * 8));
   assert.deepEqual([words[6], words[7], words[8]], [USER, wide.FLAT_USER_CS, 0x44302]);
   assert.equal(state.rflags, 0x202, 'TF, NT and AC are not for the kernel');
+  assert.equal(state.reg(RCX), KERNEL_CODE + 0x500, 'it is entered as SYSRET does');
 });
 
 // ------------------------------------------------------------------ vcpu_op

@@ -114,6 +114,7 @@ test('MOV to CR4 keeps TSD and DE and ignores the rest', () => {
   assertDone(world, 3);
   assert.equal(world.vcpu.cr4, 0x66c);
   assert.equal(world.state.cr4 & 0x40080, 0);
+  assert.equal(world.state.cr4 & 4, 4, 'and the processor heeds TSD');
 });
 
 test('CR8 does not exist', () => {

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as abi from '../../abi/xen/numbers/index.ts';
-import { gnttab_copy, gnttab_query_size, gnttab_setup_table } from '../../abi/xen/structures/grant_table.ts';
+import {
+  gnttab_copy,
+  gnttab_get_status_frames,
+  gnttab_query_size,
+  gnttab_setup_table,
+} from '../../abi/xen/structures/grant_table.ts';
 import { PAGE_SIZE } from '../../machine/memory.ts';
 import type { XenDomain } from '../domain.ts';
 import { GrantTable } from '../grants/table.ts';
@@ -9,6 +14,8 @@ import { audit } from '../mm/auditor.ts';
 import { DomainMemory } from '../mm/domain-memory.ts';
 import { frameTableOf } from '../mm/frame-table.ts';
 import { getPageType, putPageType } from '../mm/page-types.ts';
+import { HypercallArguments } from './arguments.ts';
+import { CONTINUE } from './dispatch.ts';
 import { handlers } from './grant-table.ts';
 import { TestWorld, WINDOW } from './test-world.ts';
 
@@ -75,7 +82,9 @@ describe('setting a grant table up', () => {
     assert.equal(setup(world, abi.DOMID_SELF, 3), abi.GNTST_okay);
     const listed = [0, 1, 2].map((i) => world.vcpu.guest.readNumber64(LIST + i * 8));
     assert.deepEqual(listed, world.grants.frames);
+    world.vcpu.guest.write64(LIST + 16, 77, 0);
     assert.equal(setup(world, world.domain.id, 2), abi.GNTST_okay, 'asking for fewer shrinks nothing');
+    assert.equal(world.vcpu.guest.readNumber64(LIST + 16), 77, 'and tells as many as were asked for');
     assert.equal(world.grants.frames.length, 3);
     for (const mfn of world.grants.frames) {
       assert.ok(world.mm.getPageAndType(mfn, 7 << 29), 'the guest may map it writable');
@@ -86,6 +95,8 @@ describe('setting a grant table up', () => {
   it("is limited, and each domain's own affair", () => {
     const world = new GrantWorld();
     assert.equal(setup(world, abi.DOMID_SELF, 5), abi.GNTST_general_error);
+    assert.equal(world.grants.frames.length, 1);
+    assert.equal(setup(world, abi.DOMID_SELF, 4), abi.GNTST_okay);
     assert.equal(setup(world, world.other.id, 1), abi.GNTST_permission_denied);
     assert.equal(setup(world, 0, 1), abi.GNTST_permission_denied);
     assert.equal(setup(world, 99, 1), abi.GNTST_bad_domain);
@@ -116,6 +127,17 @@ describe('setting a grant table up', () => {
     assert.equal(world.vcpu.guest.readU32(WINDOW + 4), 1);
     assert.equal(world.issue(abi.GNTTABOP_get_version, [99, 0]), -abi.XEN_ESRCH);
     assert.equal(world.issue(abi.GNTTABOP_get_version, [world.other.id, 0]), -abi.XEN_EPERM);
+  });
+
+  it('has no status frames to tell of', () => {
+    const world = new GrantWorld();
+    const status = (domain: number, frames: number) => {
+      assert.equal(world.issue(abi.GNTTABOP_get_status_frames, [frames, domain | (99 << 16), LIST, 0]), 0);
+      return world.status(gnttab_get_status_frames.x64.offset.status);
+    };
+    assert.equal(status(abi.DOMID_SELF, 0), abi.GNTST_okay);
+    assert.equal(status(abi.DOMID_SELF, 1), abi.GNTST_general_error);
+    assert.equal(status(99, 1), abi.GNTST_bad_domain);
   });
 
   it('gives its frames back with the domain', () => {
@@ -226,8 +248,15 @@ describe('the rest of grant_table_op', () => {
     assert.equal(world.status(8), abi.GNTST_bad_gntref);
     world.grants.permit(12, world.other.id, world.frames[1]!);
     assert.equal(world.grants.acquire(12, world.other.id, true, false), abi.GNTST_okay);
-    world.issue(abi.GNTTABOP_swap_grant_ref, [12, 11, 99]);
-    assert.equal(world.status(8), abi.GNTST_eagain);
+    for (const [a, b] of [
+      [12, 11],
+      [11, 12],
+    ] as const) {
+      world.issue(abi.GNTTABOP_swap_grant_ref, [a, b, 99]);
+      assert.equal(world.status(8), abi.GNTST_eagain);
+    }
+    world.issue(abi.GNTTABOP_swap_grant_ref, [12, 12, 99]);
+    assert.equal(world.status(8), abi.GNTST_okay, 'with itself even then');
   });
 
   it('marks an entry while it is in use, and lets only its user share it', () => {
@@ -246,6 +275,59 @@ describe('the rest of grant_table_op', () => {
     assert.equal(world.flags(grants, 12), abi.GTF_permit_access);
   });
 
+  it('lends for a first write as for a read, and nothing for writing that is for reading only', () => {
+    const world = new GrantWorld();
+    const { grants } = world;
+    const written = abi.GTF_permit_access | abi.GTF_reading | abi.GTF_writing;
+    grants.permit(12, 5, world.frames[1]!);
+    assert.equal(grants.acquire(12, 5, false, false), abi.GNTST_okay);
+    assert.equal(world.flags(grants, 12), written);
+    grants.releaseUse(12, false);
+    assert.equal(world.flags(grants, 12), abi.GTF_permit_access);
+    world.setFlags(grants, 12, abi.GTF_permit_access | abi.GTF_readonly);
+    assert.equal(grants.acquire(12, 5, true, false), abi.GNTST_okay);
+    assert.equal(grants.acquire(12, 5, false, false), abi.GNTST_general_error);
+    grants.releaseUse(12, true);
+    // A part of a page can be copied, not mapped.
+    world.setFlags(grants, 12, abi.GTF_permit_access | abi.GTF_sub_page);
+    assert.equal(grants.acquire(12, 5, true, true), abi.GNTST_general_error);
+    assert.equal(grants.acquire(12, 5, true, false), abi.GNTST_okay);
+    assert.equal(grants.acquire(grants.size, 5, true, false), abi.GNTST_bad_gntref);
+  });
+
+  it('lends an entry 255 times at once, and takes all of them back with the domain', () => {
+    const world = new GrantWorld();
+    const { grants } = world;
+    const mfn = world.frames[1]!;
+    grants.permit(12, 5, mfn);
+    const { countInfo } = frameTableOf(world.host);
+    const before = countInfo[mfn]!;
+    for (let i = 0; i < 255; i++) assert.equal(grants.acquire(12, 5, i % 2 === 0, false), abi.GNTST_okay);
+    assert.equal(grants.acquire(12, 5, true, false), abi.GNTST_general_error);
+    assert.equal(countInfo[mfn], before + 255);
+    grants.release();
+    assert.equal(countInfo[mfn], before);
+  });
+
+  it('stops a long list halfway, and goes on where it stopped', () => {
+    const world = new GrantWorld();
+    world.words(10, 11, 99, 10, 600, 99, 20, 21, 99);
+    world.vcpu.beginHypercall(abi.__HYPERVISOR_grant_table_op);
+    for (let i = 0; i < 4095; i++) world.vcpu.preemptionDue();
+    const args = new HypercallArguments();
+    for (const [i, value] of [abi.GNTTABOP_swap_grant_ref, WINDOW, 3].entries()) args.set(i, value);
+    const issue = () => world.domain.hypercalls.call(world.vcpu, abi.__HYPERVISOR_grant_table_op, args);
+    assert.equal(issue(), CONTINUE);
+    assert.deepEqual([args.gva(1), args.u32(2)], [WINDOW + 24, 1]);
+    assert.deepEqual(
+      [8, 20, 32].map((at) => world.status(at)),
+      [abi.GNTST_okay, abi.GNTST_bad_gntref, 99],
+    );
+    world.vcpu.beginHypercall(abi.__HYPERVISOR_grant_table_op);
+    assert.equal(issue(), 0);
+    assert.equal(world.status(32), abi.GNTST_okay);
+  });
+
   it("accepts cache flushes of one's own frames", () => {
     const world = new GrantWorld();
     const flush = (mfn: number, range: number, op: number) =>
@@ -259,6 +341,12 @@ describe('the rest of grant_table_op', () => {
     assert.equal(flush(world.frames[1]!, all, abi.GNTTAB_CACHE_CLEAN), 0);
     assert.equal(flush(world.frames[1]!, all | 1, abi.GNTTAB_CACHE_CLEAN), -abi.XEN_EINVAL);
     assert.equal(flush(world.frames[1]!, all, 8), -abi.XEN_EINVAL);
+    assert.equal(flush(world.frames[1]!, 4096, abi.GNTTAB_CACHE_CLEAN), -abi.XEN_EINVAL);
+    assert.equal(
+      flush(world.memory.frames, 0, abi.GNTTAB_CACHE_CLEAN),
+      0,
+      'nothing of a frame that is not there',
+    );
     assert.equal(flush(world.memory.frames, all, abi.GNTTAB_CACHE_INVAL), -abi.XEN_EINVAL);
     assert.equal(flush(world.otherMm.allocatePages(), all, abi.GNTTAB_CACHE_INVAL), -abi.XEN_EPERM);
   });

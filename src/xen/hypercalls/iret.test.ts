@@ -190,6 +190,18 @@ test('CS and SS are what IRET to ring 3 takes: code and writable data, of ring 3
   }
 });
 
+test('a null selector names no descriptor, even where the first of the table is one', () => {
+  for (const frame of [{ cs: 3 }, { ss: 0 }]) {
+    const world = iretWorld();
+    const mfn = world.frame();
+    world.vcpu.tables.setGdt([mfn], 512);
+    world.memory.write64(mfn * PAGE_SIZE, 0xffff, 'cs' in frame ? 0x00affb00 : 0x00cff300);
+    iret(world, frame);
+    assert.equal(world.state.rip, handlerOf(13));
+    assert.equal(world.words(ENTRY_STACK - 64, 3)[2], hexOf(0));
+  }
+});
+
 test('a code selector of ring 1 or 2 is the kernel’s, and raised to ring 3 like that of ring 0', () => {
   for (const rpl of [0, 1, 2]) {
     const world = iretWorld();
@@ -206,6 +218,7 @@ test('a return address that is not canonical is #GP(0)', () => {
     assert.equal(world.state.rip, handlerOf(13));
     const words = world.words(ENTRY_STACK - 64, 4);
     assert.deepEqual([words[2], words[3]], [hexOf(0), '0000800000000000']);
+    assert.equal(words[0], flags === 0 ? hexOf(0x33) : words[3], 'SYSRET would have taken it from RCX');
   }
 });
 
@@ -228,6 +241,15 @@ test('a frame that cannot be read ends the domain', async () => {
   world.state.setReg(RAX, 23, 0);
   world.step(exits.syscall());
   assert.match((await world.crash()).reason, /iret hypercall at 0x0000000000001000 is not readable/);
+});
+
+test('an NMI for which there is no handler is lost', () => {
+  const world = iretWorld();
+  world.vcpu.traps.set(2, 0, 0, 0);
+  world.vcpu.nmiPending = true;
+  world.vcpu.prepare();
+  assert.equal(world.domain.live, true);
+  assert.deepEqual([world.vcpu.nmiPending, world.state.rip], [false, KERNEL_CODE]);
 });
 
 test('NMIs are held back until the handler’s iret', () => {

@@ -37,9 +37,9 @@ function results(world: XenWorld, count: number, at = AT): string[] {
 test('each entry gets its own result, whatever became of the others', () => {
   const family: HypercallFamily = { 1: (_vcpu, args) => args.number(0) + args.number(4), 2: () => -1 };
   const world = new XenWorld({ families: [handlers, family] });
-  list(world, [[1, 40, 0, 0, 0, 2], [2], [63], [1, -5]]);
-  issue(world, 4);
-  assert.deepEqual(results(world, 4), [hexOf(42), hexOf(-1), hexOf(-38), hexOf(-5)]);
+  list(world, [[1, 40, 0, 0, 0, 2], [2], [63], [1, -5], [2 ** 32 + 2], [64]]);
+  issue(world, 6);
+  assert.deepEqual(results(world, 6), [42, -1, -38, -5, -38, -38].map(hexOf));
   assert.equal(world.register(RAX), hexOf(0));
 });
 

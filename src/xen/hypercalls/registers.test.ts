@@ -53,6 +53,21 @@ test('general detect is refused, and I/O breakpoints unless CR4.DE', () => {
   assert.equal(call(world, GET, 7), 0x20401);
 });
 
+test('I/O breakpoints are kept apart one by one, with both of their enabling bits', () => {
+  const world = new XenWorld({ families: [handlers] });
+  // One that is not enabled watches nothing, so CR4.DE is not asked for.
+  assert.equal(call(world, SET, 7, 0x20000), 0);
+  assert.equal(call(world, GET, 7), 0x20400);
+  world.vcpu.cr4 |= 8;
+  // The first and the third watch ports, the second an address.
+  const value = 0x0212_043f;
+  assert.equal(call(world, SET, 7, value), 0);
+  assert.equal(world.state.low(CPU_DR + 56), value & ~0x33);
+  assert.equal(call(world, GET, 7), value);
+  assert.equal(call(world, SET, 7, 0), 0);
+  assert.equal(call(world, GET, 7), 0x400);
+});
+
 test('DR4 and DR5 are DR6 and DR7 without CR4.DE, and nothing with it; there is no DR8', () => {
   const world = new XenWorld({ families: [handlers] });
   assert.equal(call(world, GET, 4), 0xffff0ff0);
