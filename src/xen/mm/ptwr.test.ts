@@ -374,6 +374,100 @@ const rows: Row[] = [
     leaves: [[RAX, 0xfffffffe | 0, 4]],
   },
   {
+    text: 'adc qword [rdi], 1: CF is added too',
+    bytes: [0x48, 0x83, 0x17, 0x01],
+    before: { low: 0xfffffffe | 0, high: 0 },
+    after: { low: 0, high: 1 },
+    flagsClear: FLAG_CF | FLAG_ZF,
+  },
+  {
+    text: 'sbb dword [rdi], 1: CF is taken away too',
+    bytes: [0x83, 0x1f, 0x01],
+    before: { low: 0x10000, high: 7 },
+    after: { low: 0xfffe, high: 7 },
+    flagsClear: FLAG_CF,
+  },
+  {
+    text: 'dec dword [rdi+4]: CF stays',
+    bytes: [0xff, 0x4f, 0x04],
+    before: { low: 0, high: 0x80000000 | 0 },
+    after: { low: 0, high: 0x7fffffff },
+    flagsSet: FLAG_OF | FLAG_CF,
+    flagsClear: FLAG_SF,
+  },
+  {
+    text: 'lock bts qword [rdi], 65: counts within the operand',
+    bytes: [0xf0, 0x48, 0x0f, 0xba, 0x2f, 65],
+    before: { low: 0x1000, high: 0 },
+    after: { low: 0x1002, high: 0 },
+    flagsClear: FLAG_CF,
+  },
+  {
+    text: 'bts [rdi-2], ax with bit 17',
+    bytes: [0x66, 0x0f, 0xab, 0x47, 0xfe],
+    before: { low: 0x1000, high: 0 },
+    after: { low: 0x1002, high: 0 },
+    set: [[RAX, 0x10011, 0]],
+    flagsClear: FLAG_CF,
+  },
+  {
+    text: 'mov [rdi+no index], rax',
+    bytes: [0x48, 0x89, 0x04, 0x27],
+    before: OLD,
+    after: { low: 2, high: 3 },
+    set: [
+      [RAX, 2, 3],
+      [RSP, 8, 0],
+    ],
+  },
+  {
+    text: 'lock cmpxchg [rdi], ecx, equal: the accumulator stays',
+    bytes: [0xf0, 0x0f, 0xb1, 0x0f],
+    before: OLD,
+    after: { low: 8, high: OLD.high },
+    set: [
+      [RAX, 0x11223344, 77],
+      [RCX, 8, 9],
+    ],
+    leaves: [[RAX, 0x11223344, 77]],
+    flagsSet: FLAG_ZF,
+  },
+  {
+    text: 'lock cmpxchg [rdi], ecx, different: the accumulator loses its upper half',
+    bytes: [0xf0, 0x0f, 0xb1, 0x0f],
+    before: OLD,
+    after: OLD,
+    set: [[RAX, 1, 77]],
+    leaves: [[RAX, 0x11223344, 0]],
+    flagsClear: FLAG_ZF,
+  },
+  {
+    text: 'lock cmpxchg8b [rdi], different: EDX and EAX learn the entry',
+    bytes: [0xf0, 0x0f, 0xc7, 0x0f],
+    before: OLD,
+    after: OLD,
+    set: [
+      [RAX, 0x11223344, 77],
+      [RDX, 0x55667789, 77],
+    ],
+    leaves: [
+      [RAX, 0x11223344, 0],
+      [RDX, 0x55667788, 0],
+    ],
+    flagsClear: FLAG_ZF,
+  },
+  {
+    text: 'repnz stosq, for the last time',
+    bytes: [0xf2, 0x48, 0xab],
+    before: OLD,
+    after: { low: 4, high: 6 },
+    set: [
+      [RAX, 4, 6],
+      [RCX, 1, 0],
+    ],
+    leaves: [[RCX, 0, 0]],
+  },
+  {
     text: 'stosq',
     bytes: [0x48, 0xab],
     before: OLD,
@@ -422,6 +516,31 @@ test('movs reads its source, and both pointers step by the direction flag', () =
   assert.equal(store.state.reg(RDI), store.gva - 8);
 });
 
+test('movs through FS adds its base, and is left to the guest where its source is not all there', () => {
+  const store = new Store().prepare(OLD);
+  const source = store.guest.page();
+  store.guest.vcpu.guest.write64(source.gva + 4088, 0x2222, 0x3333);
+  assert.equal(store.guest.map(source.gva + 4096, NONE), 0);
+  store.guest.run();
+  store.state.setSegmentBase(FS, source.gva, 0);
+  store.state.setRegNumber(RSI, 4088);
+  assert.equal(store.run([0x64, 0x48, 0xa5]), true);
+  assert.deepEqual(store.entry, { low: 0x2222, high: 0x3333 });
+  store.state.setRegNumber(RSI, 4092);
+  store.state.setRegNumber(RDI, store.gva);
+  assert.equal(store.run([0x64, 0x48, 0xa5]), false);
+  assert.equal(store.state.reg(RSI), 4092);
+});
+
+test('mov stores to an address in the instruction', () => {
+  const store = new Store().prepare(OLD);
+  store.state.setReg(RAX, 4, 6);
+  const address = new Uint8Array(8);
+  new DataView(address.buffer).setBigInt64(0, BigInt(store.gva), true);
+  assert.equal(store.run([0x48, 0xa3, ...address]), true); // movabs [gva], rax
+  assert.deepEqual(store.entry, { low: 4, high: 6 });
+});
+
 test('rep stos does one iteration at a time, and ends with the last', () => {
   const store = new Store().prepare(OLD);
   store.state.setReg(RAX, 0, 0);
@@ -432,6 +551,10 @@ test('rep stos does one iteration at a time, and ends with the last', () => {
   store.state.setRegNumber(RDI, store.gva);
   assert.equal(store.run([0xf3, 0x48, 0xab]), true);
   assert.equal(store.state.reg(RCX), 0);
+  // All 64 bits of the count matter.
+  store.state.setRegNumber(RDI, store.gva);
+  store.state.setReg(RCX, 1, 1);
+  assert.equal(store.runUnfinished([0xf3, 0x48, 0xab]), true);
 });
 
 test('instructions that are no such stores are left to the guest', () => {
@@ -444,6 +567,9 @@ test('instructions that are no such stores are left to the guest', () => {
     ['mov rax, rcx', [0x48, 0x89, 0xc8]],
     ['push', [0x50]],
     ['bt [rdi], eax', [0x0f, 0xa3, 0x07]],
+    ['bt qword [rdi], 1', [0x48, 0x0f, 0xba, 0x27, 0x01]],
+    ['a form of mov that does not exist', [0xc7, 0x0f, 0, 0, 0, 0]],
+    ['push qword [rdi]', [0xff, 0x37]],
     ['cmpxchg16b', [0x48, 0x0f, 0xc7, 0x0f]],
     ['movaps', [0x0f, 0x29, 0x07]],
   ];
