@@ -10,6 +10,7 @@ import {
   hexOf,
   KERNEL,
   KERNEL_CODE,
+  KERNEL_PAGES,
   KERNEL_STACK,
   USER,
   XenWorld,
@@ -235,12 +236,19 @@ test('returning to user mode without user page tables ends the domain', async ()
   assert.match((await world.crash()).reason, /without having set page tables/);
 });
 
-test('a frame that cannot be read ends the domain', async () => {
-  const world = iretWorld();
-  world.state.setRegNumber(RSP, 0x1000);
-  world.state.setReg(RAX, 23, 0);
-  world.step(exits.syscall());
-  assert.match((await world.crash()).reason, /iret hypercall at 0x0000000000001000 is not readable/);
+test('a frame that cannot be read ends the domain, be it the first or the last of it', async () => {
+  const cases = [
+    [0x1000, '0x0000000000001000'],
+    [KERNEL - 16, '0xffffffff80fffff0'],
+    [KERNEL + KERNEL_PAGES * PAGE_SIZE - 16, '0xffffffff8100fff0'],
+  ] as const;
+  for (const [at, text] of cases) {
+    const world = iretWorld();
+    world.state.setRegNumber(RSP, at);
+    world.state.setReg(RAX, 23, 0);
+    world.step(exits.syscall());
+    assert.match((await world.crash()).reason, new RegExp(`iret hypercall at ${text} is not readable`));
+  }
 });
 
 test('an NMI for which there is no handler is lost', () => {

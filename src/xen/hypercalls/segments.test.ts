@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { x86_64 as wide } from '../../abi/xen/numbers/index.ts';
 import { PAGE_SIZE } from '../../machine/memory.ts';
 import { FS, GS } from '../../machine/x86/registers.ts';
+import { PGT_l1_page_table, PGT_seg_desc_page, PGT_writable_page } from '../mm/page-info.ts';
 import { KERNEL, XenWorld } from '../testing/world.ts';
 import { HypercallArguments } from './arguments.ts';
 import { handlers } from './segments.ts';
@@ -92,6 +93,24 @@ test('update_descriptor refuses system descriptors, unaligned addresses and fram
   assert.equal(call(world, 10, -8, flat), -22);
 });
 
+test('update_descriptor leaves a page of descriptors one, and takes any other as ordinary memory', () => {
+  for (const [present, wanted] of [
+    [PGT_seg_desc_page, PGT_seg_desc_page],
+    [0, PGT_writable_page],
+    [PGT_l1_page_table, PGT_writable_page],
+  ]) {
+    const world = gdtWorld();
+    const asked: number[] = [];
+    world.mm.pageType = () => present!;
+    world.mm.getPageAndType = (_mfn: number, type?: number) => {
+      asked.push(type!);
+      return false;
+    };
+    assert.equal(call(world, 10, world.frame() * PAGE_SIZE, [0xffff, 0x00cff200]), -22);
+    assert.deepEqual(asked, [wanted]);
+  }
+});
+
 test('update_descriptor lets its frame go again; set_gdt takes as many entries as there are before Xen’s', () => {
   const world = gdtWorld();
   const mfn = world.frame();
@@ -130,6 +149,8 @@ test('loading the user’s GS selector sets the base that is not active, and nev
   );
   assert.equal(call(world, 25, 3, 0x38), 0);
   assert.deepEqual([state.selector(GS), state.segmentBase(GS), vcpu.gsBaseInactiveLow], [0, 0x7000, 0]);
+  assert.equal(call(world, 25, 3, [0x28, 0x10000]), 0, 'of the selector’s register 16 bits count');
+  assert.equal(state.selector(GS), 0x2b);
 });
 
 test('a data segment is loaded if it can be read from ring 3, with its limit in pages if it says so', () => {
