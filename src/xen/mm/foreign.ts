@@ -3,6 +3,7 @@
  * not. (Xen 4.17, common/page_alloc.c: get_pg_owner; include/xsm/dummy.h: XSM_TARGET.)
  */
 import { DOMID_IO, DOMID_SELF, DOMID_XEN, XEN_EPERM, XEN_ESRCH } from '../../abi/xen/numbers/index.ts';
+import { HOST_DOMAIN } from '../events/index.ts';
 import type { DomainMemory } from './domain-memory.ts';
 
 /**
@@ -14,11 +15,16 @@ export function checkPageOwner(memory: DomainMemory, domid: number): number {
   // A domain may not name itself by number here.
   if (domid === memory.id) return -XEN_ESRCH;
   if (domid === DOMID_IO || domid === DOMID_XEN) return -XEN_EPERM;
-  return memory.table.domains.has(domid) ? -XEN_EPERM : -XEN_ESRCH;
+  return domainExists(memory, domid) ? -XEN_EPERM : -XEN_ESRCH;
 }
 
 /** As `checkPageOwner`, for the hypercalls that accept the caller's own number. (rcu_lock_domain_by_any_id) */
 export function checkAnyDomain(memory: DomainMemory, domid: number): number {
   if (domid === DOMID_SELF || domid === memory.id) return 0;
-  return memory.table.domains.has(domid) ? -XEN_EPERM : -XEN_ESRCH;
+  return domainExists(memory, domid) ? -XEN_EPERM : -XEN_ESRCH;
+}
+
+/** Whether a domain has this number. That of the toolstack always has one, although it has no memory here. */
+export function domainExists(memory: DomainMemory, domid: number): boolean {
+  return domid === HOST_DOMAIN || memory.table.domains.has(domid);
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as X from '../../abi/xen/numbers/index.ts';
+import { xen_mem_acquire_resource } from '../../abi/xen/structures/memory.ts';
 import { shared_info } from '../../abi/xen/structures/shared-info.ts';
 import { GuestFault } from '../../machine/x86/guest-memory.ts';
 import { CONTINUE } from '../hypercalls/dispatch.ts';
@@ -297,6 +298,7 @@ test('questions about reservations are answered for the caller and refused for o
   machine.memory.write64(guest.domain.sharedInfo + shared_info.x64.offset.arch_max_pfn, 0x1000, 1);
   assert.equal(ask(X.XENMEM_maximum_gpfn, 1), 0x1_0000_0fff);
   assert.equal(ask(X.XENMEM_current_reservation, 2), -X.XEN_EPERM);
+  assert.equal(ask(X.XENMEM_current_reservation, 0), -X.XEN_EPERM, 'domain 0 is always there');
   assert.equal(ask(X.XENMEM_current_reservation, 9), -X.XEN_ESRCH);
   assert.equal(ask(X.XENMEM_maximum_ram_page, 0), machine.table.frames);
 });
@@ -347,6 +349,28 @@ test('what a PV domain without privilege may not do is refused as Xen refuses it
   assert.equal(call(8), -X.XEN_ENOSYS);
   assert.equal(reserve(guest, X.XENMEM_populate_physmap, [1], 0, 77), 0, 'a domain that does not exist');
   assert.ok(memory.tryHost(at, true) !== 0);
+});
+
+test('no domain gets at the resources of another, nor at its own by that way', () => {
+  const machine = TestMachine.create();
+  machine.guest(2);
+  const guest = machine.guest(1);
+  const { guest: memory } = guest.vcpu;
+  const at = guest.scratch();
+  const acquire = (domid: number, pad = 0, frame: readonly [number, number] = [0, 0]) => {
+    const { domid: domidAt, pad: padAt, frame: frameAt, nr_frames } = xen_mem_acquire_resource.x64.offset;
+    memory.write32(at + domidAt, domid);
+    memory.write32(at + nr_frames, 1);
+    memory.write32(at + padAt, pad);
+    memory.write64(at + frameAt, frame[0], frame[1]);
+    return guest.vcpu.call(memoryOp, X.XENMEM_acquire_resource, at);
+  };
+  for (const domid of [0, 1, 2]) assert.equal(acquire(domid), -X.XEN_EPERM);
+  for (const domid of [99, X.DOMID_SELF]) assert.equal(acquire(domid), -X.XEN_ESRCH);
+  assert.equal(acquire(99, 1), -X.XEN_EINVAL);
+  assert.equal(acquire(99, 0, [0, 1]), -X.XEN_EINVAL);
+  assert.equal(acquire(99, 0, [-1, 0]), -X.XEN_EINVAL, 'more frames than can be counted');
+  assert.throws(() => guest.vcpu.call(memoryOp, X.XENMEM_acquire_resource, 0x1000), GuestFault);
 });
 
 test('a domain is told the memory map that it was given, as far as it has room', () => {

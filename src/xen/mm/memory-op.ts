@@ -17,6 +17,7 @@ import {
   xen_add_to_physmap,
   xen_machphys_mapping,
   xen_machphys_mfn_list,
+  xen_mem_acquire_resource,
   xen_memory_domain,
   xen_memory_map,
   xen_memory_reservation,
@@ -25,7 +26,7 @@ import type { Gva } from '../../machine/memory.ts';
 import type { HypercallArguments } from '../hypercalls/arguments.ts';
 import { CONTINUE } from '../hypercalls/dispatch.ts';
 import { type DomainMemory, memoryOf } from './domain-memory.ts';
-import { checkAnyDomain } from './foreign.ts';
+import { checkAnyDomain, domainExists } from './foreign.ts';
 import { readMfn, readWord, writeMfn } from './guest-requests.ts';
 import { areFlagsOkay, DOMU_MAX_ORDER, memoryExchange } from './memory-exchange.ts';
 import { memoryMapBytes } from './memory-map.ts';
@@ -79,7 +80,7 @@ export function memoryOp(vcpu: MmuVcpu, args: HypercallArguments): number {
     case X.XENMEM_claim_pages:
       return -X.XEN_EPERM;
     case X.XENMEM_acquire_resource:
-      return -X.XEN_ESRCH;
+      return acquireResource(vcpu, memory, pointer);
     case X.XENMEM_get_vnumainfo:
       return start !== 0 ? -X.XEN_EINVAL : -X.XEN_EOPNOTSUPP;
     case X.XENMEM_machphys_compat_mfn_list:
@@ -216,6 +217,20 @@ function machphysMfnList(vcpu: MmuVcpu, memory: DomainMemory, pointer: Gva): num
   for (let i = 0; i < count; i++) guest.write64(list + i * 8, m2p.extent(i), 0);
   guest.write32(pointer + offset.nr_extents, count);
   return 0;
+}
+
+// ------------------------------------------------------------------ toolstacks only
+
+/** Frames of Xen's that belong to another domain: for who builds or serves it. (acquire_resource) */
+function acquireResource(vcpu: MmuVcpu, memory: DomainMemory, pointer: Gva): number {
+  const { guest } = vcpu;
+  const { offset, size } = xen_mem_acquire_resource.x64;
+  guest.readBytes(pointer, new Uint8Array(size));
+  if (guest.readU32(pointer + offset.pad) !== 0) return -X.XEN_EINVAL;
+  const end = readWord(vcpu, pointer + offset.frame) + guest.readU32(pointer + offset.nr_frames);
+  if (end > 0xffffffff) return -X.XEN_EINVAL;
+  // One's own number is as little allowed as another's; only a domain that is not there is told apart.
+  return domainExists(memory, guest.read16(pointer + offset.domid)) ? -X.XEN_EPERM : -X.XEN_ESRCH;
 }
 
 // ------------------------------------------------------------------ translated domains only

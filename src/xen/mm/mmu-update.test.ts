@@ -122,6 +122,8 @@ test('a domain without privilege can name no other, nor itself by number', () =>
   const request = [{ mfn: guest.l1, slot, value: NONE }];
   assert.equal(guest.updateMany(request, 1), -XEN_ESRCH);
   assert.equal(guest.updateMany(request, 77), -XEN_ESRCH);
+  assert.equal(guest.updateMany(request, 0), -XEN_EPERM, 'domain 0 is always there');
+  assert.equal(guest.updateMany(request, (1 << 16) | DOMID_SELF), -XEN_EPERM);
   assert.equal(guest.updateMany(request, 2), -XEN_EPERM);
   assert.equal(guest.updateMany(request, DOMID_XEN), -XEN_EPERM);
   assert.equal(guest.updateMany(request, (3 << 16) | DOMID_SELF), -XEN_EPERM, 'tables of domain 2');

@@ -22,7 +22,7 @@ import type { HypercallArguments } from '../hypercalls/arguments.ts';
 import { CONTINUE } from '../hypercalls/dispatch.ts';
 import type { DomainMemory } from './domain-memory.ts';
 import { memoryOf } from './domain-memory.ts';
-import { checkPageOwner } from './foreign.ts';
+import { checkPageOwner, domainExists } from './foreign.ts';
 import { RequestReader, writeDone } from './guest-requests.ts';
 import { modL1Entry, modTableEntry } from './mod-entry.ts';
 import {
@@ -111,7 +111,7 @@ function levelOf(memory: DomainMemory, mfn: Mfn): number {
 /** The upper half of the foreign-domain argument is 1 + the domain whose tables are changed, or 0. */
 function checkTableOwner(memory: DomainMemory, encoded: number): number {
   if (encoded === 0 || encoded - 1 === memory.id) return 0;
-  return memory.table.domains.has(encoded - 1) ? -XEN_EPERM : -XEN_ESRCH;
+  return domainExists(memory, encoded - 1) ? -XEN_EPERM : -XEN_ESRCH;
 }
 
 /** One request: `ptr` and `val` in halves. 0 or a negative errno. */
