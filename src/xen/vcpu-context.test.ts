@@ -211,7 +211,9 @@ test('the failsafe callback is entered from user mode on the kernel’s stack, a
   fields.set('user_regs_cs', wide.FLAT_USER_CS);
   fields.set('user_regs_rflags', 0x44302);
   fields.set('user_regs_ds', 0x7b);
-  fields.set('kernel_sp', KERNEL_STACK + 8);
+  // In two pages.
+  const top = KERNEL + 5 * PAGE_SIZE + 0x20;
+  fields.set('kernel_sp', top + 8);
   fields.set('failsafe_callback_eip', KERNEL_CODE + 0x500);
   assert.equal(applyVcpuContext(second, context.bytes), 0);
   world.host.schedule(second);
@@ -219,7 +221,7 @@ test('the failsafe callback is entered from user mode on the kernel’s stack, a
   second.prepare();
   const { state } = second;
   assert.deepEqual([state.rip, second.kernelMode], [KERNEL_CODE + 0x500, true]);
-  assert.equal(state.reg(RSP), KERNEL_STACK - 11 * 8);
+  assert.equal(state.reg(RSP), top - 11 * 8);
   assert.deepEqual([state.selector(CS), state.selector(SS)], [wide.FLAT_KERNEL_CS, wide.FLAT_KERNEL_SS]);
   assert.equal(second.upcallMask, 0);
   const words = Array.from({ length: 11 }, (_, i) => second.guest.readU32(state.reg(RSP) + i * 8));
