@@ -169,7 +169,11 @@ test('a frame may lie in two pages', () => {
   const world = kernelWorld();
   const top = KERNEL + 5 * PAGE_SIZE + 0x20;
   world.state.setRegNumber(RSP, top);
+  const written: number[] = [];
+  // Looking a page up writes to its tables, word by word.
+  world.memory.noteWrite = (_at, bytes) => void (bytes > 4 && written.push(bytes));
   world.step(exits.exception(13, 0x55));
+  assert.deepEqual(written, [32, 32], 'who holds code of either page is told');
   const bottom = top - 64;
   assert.equal(world.state.reg(RSP), bottom);
   const words = world.words(bottom, 8);

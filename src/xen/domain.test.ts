@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TraceSink } from '../hypervisor/trace.ts';
 import { RAX, RDI } from '../machine/x86/registers.ts';
+import { CONTINUE } from './hypercalls/dispatch.ts';
 import { exits } from './testing/fake-processor.ts';
 import { KERNEL, KERNEL_CODE, XenWorld } from './testing/world.ts';
 
@@ -18,8 +19,9 @@ test('a destroyed domain gives back its parts, its clocks first and its register
   domain.grants = { release: () => void order.push('grants') };
   domain.events = { sendVirq() {}, release: () => void order.push('events') };
   world.mm.release = () => void order.push('memory');
+  world.host.releaseVcpuState = (state) => void order.push(state === vcpu.state ? 'registers' : 'others');
   domain.destroy();
-  assert.deepEqual(order, ['time', 'grants', 'events', 'memory']);
+  assert.deepEqual(order, ['time', 'grants', 'events', 'memory', 'registers']);
   assert.equal(world.host.domains.size, 0);
 });
 
@@ -71,7 +73,7 @@ test('run states follow what the vCPU does', () => {
 });
 
 test('traces see hypercalls with their results, and traps with their address', () => {
-  const world = new XenWorld({ families: [{ 17: () => 5 }] });
+  const world = new XenWorld({ families: [{ 17: () => 5, 1: () => CONTINUE }] });
   world.setHandlers();
   const seen: unknown[] = [];
   const sink: TraceSink = {
@@ -89,9 +91,12 @@ test('traces see hypercalls with their results, and traps with their address', (
   trace.hypercalls = trace.traps = trace.events = true;
   world.state.setReg(RAX, 17, 0);
   world.step(exits.syscall());
+  world.state.setReg(RAX, 1, 0);
+  world.step(exits.syscall());
   world.vcpu.callbacks.event.address = KERNEL_CODE + 0x400;
   world.vcpu.upcallMask = 0;
   world.memory.u8[world.vcpu.vcpuInfoHost] = 1;
   world.step(exits.pageFault(KERNEL, 7));
-  assert.deepEqual(seen, [['xen_version', -2, 5], [14, 3, KERNEL], 'upcall']);
+  // One that will be issued again has no result yet.
+  assert.deepEqual(seen, [['xen_version', -2, 5], ['mmu_update', -2, undefined], [14, 3, KERNEL], 'upcall']);
 });

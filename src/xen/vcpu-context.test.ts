@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   SHUTDOWN_reboot,
+  VGCF_failsafe_disables_events,
   VGCF_I387_VALID,
   VGCF_in_kernel,
   VGCF_online,
+  VGCF_syscall_disables_events,
   x86_64 as wide,
 } from '../abi/xen/numbers/index.ts';
 import { trap_info, vcpu_guest_context } from '../abi/xen/structures/index.ts';
@@ -12,7 +14,11 @@ import { memoryOf, StructureView } from '../abi/xen/view.ts';
 import {
   CPU_DR,
   CPU_FPU_CONTROL,
+  CPU_FPU_DP,
   CPU_FPU_EMPTY,
+  CPU_FPU_IP,
+  CPU_FPU_OPCODE,
+  CPU_FPU_STATUS,
   CPU_FPU_TOP,
   CPU_MXCSR,
   CPU_X87,
@@ -50,7 +56,7 @@ function twoVcpus(): { world: XenWorld; second: XenVcpu; context: Context } {
   context.fields.set('flags', VGCF_in_kernel);
   context.fields.set('user_regs_rip', KERNEL_CODE + 0x40);
   context.fields.set('user_regs_rsp', KERNEL_STACK);
-  context.fields.set('user_regs_rflags', 0x3202);
+  context.fields.set('user_regs_rflags', 0x3002);
   context.fields.set('user_regs_cs', wide.FLAT_KERNEL_CS & ~3);
   context.fields.set('user_regs_ss', wide.FLAT_KERNEL_SS);
   context.setRegister(3, world.kernelRoot);
@@ -96,6 +102,21 @@ test('a context sets every register, the callbacks, the trap table and the bases
   assert.deepEqual([second.kernelTable, second.userTable, second.kernelMode], [world.kernelRoot, 0, true]);
   assert.equal(second.initialised, true);
   assert.equal(second.online, false);
+});
+
+test('a context says of CR0 whether TS is set, of CR4 what a guest may choose, and which callbacks mask events', () => {
+  const settings = (flags: number, cr0: number, cr4: number) => {
+    const { second, context } = twoVcpus();
+    context.fields.set('flags', VGCF_in_kernel | flags);
+    context.set64(LAYOUT.offset.ctrlreg, cr0);
+    context.set64(LAYOUT.offset.ctrlreg + 4 * 8, cr4);
+    assert.equal(applyVcpuContext(second, context.bytes), 0);
+    const { failsafe, syscall } = second.callbacks;
+    return [failsafe.masksEvents, syscall.masksEvents, second.taskSwitched, second.cr4 & 0xc];
+  };
+  assert.deepEqual(settings(0, 0, 0), [false, false, false, 0]);
+  assert.deepEqual(settings(VGCF_failsafe_disables_events, 8, 4), [true, false, true, 4]);
+  assert.deepEqual(settings(VGCF_syscall_disables_events, 0, 8), [false, true, false, 8]);
 });
 
 test('without VGCF_in_kernel the vCPU starts in user mode, on its user root, with the user’s GS base', () => {
@@ -163,6 +184,9 @@ test('an FXSAVE image is unpacked: control words, tags, stack order, XMM', () =>
   view.setUint16(0, 0x27f, true);
   view.setUint16(2, (0x3801 & ~0x3800) | (6 << 11), true);
   view.setUint8(4, 0b11000000);
+  view.setUint16(6, 0x123, true);
+  view.setUint32(8, 0x1111, true);
+  view.setUint32(16, 0x2222, true);
   view.setUint32(24, 0x1fa0, true);
   view.setUint32(32, 0x11112222, true);
   bytes[160 + 17] = 0x77;
@@ -170,6 +194,11 @@ test('an FXSAVE image is unpacked: control words, tags, stack order, XMM', () =>
   const { memory, base } = second.state;
   assert.equal(memory.view.getUint16(base + CPU_FPU_CONTROL, true), 0x27f);
   assert.equal(memory.view.getUint32(base + CPU_FPU_TOP, true), 6);
+  assert.equal(memory.view.getUint16(base + CPU_FPU_STATUS, true), 1, 'TOP is kept apart');
+  const [opcode, ip, dp] = [CPU_FPU_OPCODE, CPU_FPU_IP, CPU_FPU_DP].map((at) =>
+    memory.view.getUint16(base + at, true),
+  );
+  assert.deepEqual([opcode, ip, dp], [0x123, 0x1111, 0x2222]);
   assert.equal(memory.u8[base + CPU_FPU_EMPTY], 0b00111111);
   assert.equal(memory.view.getUint32(base + CPU_MXCSR, true), 0x1fa0);
   // ST(0) is physical register 6.

@@ -229,6 +229,22 @@ test('the I/O bitmap opens single ports', () => {
   assertRaised(open(0x200, [0xec]), 13);
 });
 
+test('ports of one access may have their bits in two bytes of the bitmap, of which all must be there', () => {
+  const word = (first: number, second: number, ports = 0x100) =>
+    protection([0x66, 0xed], ({ vcpu, state }) => {
+      vcpu.ioBitmap = KERNEL + 3 * PAGE_SIZE;
+      vcpu.ioBitmapPorts = ports;
+      vcpu.guest.write8(vcpu.ioBitmap + 8, first);
+      vcpu.guest.write8(vcpu.ioBitmap + 9, second);
+      state.setReg(RDX, 0x47, 0);
+    });
+  assertDone(word(0x7f, 0xfe), 2);
+  assertRaised(word(0x7f, 0xff), 13);
+  assertRaised(word(0xff, 0xfe), 13);
+  assertDone(word(0, 0, 0x49), 2);
+  assertRaised(word(0, 0, 0x48), 13);
+});
+
 test('REP INSB stores ones through RDI', () => {
   const at = KERNEL + 4 * PAGE_SIZE;
   const world = protection([0xf3, 0x6c], ({ vcpu, state }) => {
@@ -239,6 +255,50 @@ test('REP INSB stores ones through RDI', () => {
   assertDone(world, 2);
   assert.equal(world.words(at, 1)[0], '000000ffffffffff');
   assert.deepEqual([world.state.regLow(RCX), world.state.reg(RDI)], [0, at + 5]);
+});
+
+test('INS stores through ES whatever the prefix, by 32 bits of RDI with an address prefix', () => {
+  const at = KERNEL + 4 * PAGE_SIZE;
+  const world = protection([0x64, 0x6c], ({ vcpu, state }) => {
+    vcpu.iopl = 1;
+    state.setSegmentBase(FS, 16, 0);
+    state.setRegNumber(RDI, at);
+  });
+  assertDone(world, 2);
+  assert.equal(world.words(at, 1)[0], hex64(0xff, 0));
+  const short = protection([0x67, 0x6d], ({ vcpu, state }) => {
+    vcpu.iopl = 1;
+    state.setReg(RDI, USER, 5);
+  });
+  assertDone(short, 2);
+  assert.equal(short.words(USER, 1)[0], hex64(-1, 0));
+  assert.equal(short.register(RDI), hexOf(USER + 4));
+});
+
+test('a long REP INSB is done in portions, the instruction standing where it is', () => {
+  const at = KERNEL + 4 * PAGE_SIZE;
+  const world = protection([0xf3, 0x6c], ({ vcpu, state }) => {
+    vcpu.iopl = 1;
+    state.setReg(RCX, 3000, 0);
+    state.setRegNumber(RDI, at);
+  });
+  assertDone(world, 0);
+  assert.deepEqual([world.state.regLow(RCX), world.state.reg(RDI)], [3000 - 1024, at + 1024]);
+});
+
+test('INSB that meets an unmapped page is a page fault by a write', () => {
+  const world = protection([0x6c], ({ vcpu, state }) => {
+    vcpu.iopl = 1;
+    state.setRegNumber(RDI, KERNEL + 16 * PAGE_SIZE);
+  });
+  assertRaised(world, 14);
+  assert.equal(world.words(KERNEL_STACK - 64, 3)[2], hexOf(2));
+});
+
+test('an instruction has 15 bytes at most', () => {
+  const prefixes = (count: number) => new Array<number>(count).fill(0x66);
+  assertDone(protection([...prefixes(13), 0x0f, 0x06]), 15);
+  assertRaised(protection([...prefixes(14), 0x0f, 0x06]), 13);
 });
 
 test('REP OUTSB that meets an unmapped page faults at that byte', () => {

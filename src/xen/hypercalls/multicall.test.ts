@@ -105,6 +105,7 @@ test('a long list is done in portions, at least one entry each', () => {
   list(world, [[1], [1]]);
   issue(world, 2);
   assert.deepEqual([world.state.reg(RDI), world.state.reg(RSI)], [AT + ENTRY, 1]);
+  assert.equal(world.vcpu.work, 5001 * 20, 'and costs of the turn of the vCPU what it is worth');
 });
 
 test('an entry that puts the vCPU to sleep is the last before it wakes', () => {

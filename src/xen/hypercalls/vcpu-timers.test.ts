@@ -64,6 +64,15 @@ describe('the published clock', () => {
     assert.equal(world.memory.read8(at + vcpu_time_info.x64.offset.flags), abi.XEN_PVCLOCK_TSC_STABLE_BIT);
   });
 
+  it('is renewed when its vCPU gets the processor', () => {
+    const world = new TestWorld([]);
+    world.pass(5);
+    world.host.schedule(world.vcpu);
+    const at = world.vcpu.vcpuInfo + vcpu_info.x64.offset.time;
+    assert.equal(world.memory.read32(at), 2);
+    assert.equal(world.memory.read32(at + vcpu_time_info.x64.offset.system_time), 5);
+  });
+
   it('is kept a second time where the guest asks for it', () => {
     const world = new TestWorld([]);
     world.pass(7);
