@@ -184,6 +184,7 @@ describe('a domain that has been built', () => {
     assert.equal(vcpu.state.rip, ENTRY);
     assert.equal(vcpu.state.reg(RSI), plan.startInfo.virtual);
     assert.equal(vcpu.state.reg(RSP), plan.stack.virtual + PAGE_SIZE);
+    assert.deepEqual([vcpu.kernelSp, vcpu.kernelSs], [plan.stack.virtual + PAGE_SIZE, FLAT_KERNEL_SS]);
     assert.equal(vcpu.state.rflags, 0x202);
     assert.deepEqual([vcpu.state.selector(CS), vcpu.state.selector(SS)], [FLAT_KERNEL_CS, FLAT_KERNEL_SS]);
     const { memory } = built.mm.table;
@@ -233,6 +234,7 @@ describe('a domain that has been built', () => {
     const { built } = build({ uuid, wallClock: { seconds: 1000, nanoseconds: 5 } });
     assert.deepEqual(built.domain.handle, uuid);
     assert.equal(built.domain.wallClockSeconds, 1000);
+    assert.equal(built.domain.wallClockNanoseconds, 5);
   });
 
   it('gives every frame back when it is destroyed', () => {

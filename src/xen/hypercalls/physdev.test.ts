@@ -26,6 +26,9 @@ describe('physdev_op', () => {
     assert.equal(issue(world, abi.PHYSDEVOP_set_iobitmap, WINDOW + 64, 0, 1024), 0);
     assert.deepEqual([world.vcpu.ioBitmap, world.vcpu.ioBitmapPorts], [WINDOW + 64, 1024]);
     assert.equal(issue(world, abi.PHYSDEVOP_set_iobitmap, WINDOW, 0, 65537), -abi.XEN_EINVAL);
+    assert.equal(issue(world, abi.PHYSDEVOP_set_iobitmap, WINDOW, 0, 65536), 0);
+    assert.equal(world.vcpu.ioBitmapPorts, 65536);
+    assert.equal(issue(world, abi.PHYSDEVOP_set_iopl, 3), 0);
   });
 
   it('knows of interrupts, but has none', () => {
@@ -38,6 +41,9 @@ describe('physdev_op', () => {
     assert.equal(issue(world, abi.PHYSDEVOP_get_free_pirq), -abi.XEN_ENOSPC);
     assert.equal(issue(world, abi.PHYSDEVOP_setup_gsi, 3), -abi.XEN_EPERM);
     assert.equal(issue(world, abi.PHYSDEVOP_setup_gsi, -1), -abi.XEN_EINVAL);
+    assert.equal(issue(world, abi.PHYSDEVOP_setup_gsi, 15), -abi.XEN_EPERM);
+    assert.equal(issue(world, abi.PHYSDEVOP_setup_gsi, 16), -abi.XEN_EINVAL);
+    assert.equal(issue(world, abi.PHYSDEVOP_irq_status_query, 47), 0);
     assert.equal(issue(world, abi.PHYSDEVOP_map_pirq, abi.DOMID_SELF), -abi.XEN_EPERM);
     assert.equal(issue(world, abi.PHYSDEVOP_map_pirq, 99), -abi.XEN_ESRCH);
     assert.equal(issue(world, abi.PHYSDEVOP_unmap_pirq, abi.DOMID_SELF), -abi.XEN_EINVAL);
