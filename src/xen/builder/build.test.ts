@@ -120,6 +120,20 @@ describe('a domain that has been built', () => {
     assert.equal(own.maddr, root * PAGE_SIZE);
   });
 
+  it('tells the auditor who else holds its frames, and holds the rings as ordinary memory', () => {
+    const { built } = build();
+    const { mm, events, domain, console, xenstore } = built;
+    assert.deepEqual(mm.keptWritable, [console.mfn, xenstore.mfn]);
+    const [one, two] = [mm.allocatePages(), mm.allocatePages()];
+    for (const mfn of [one, two]) assert.equal(mm.getPageAndType(mfn, PGT_writable_page), true);
+    assert.equal(audit(mm.table).length > 0, true, 'nobody has said so yet');
+    events.eoiMap = { mfn: one, release() {} };
+    const [vcpu] = domain.vcpus;
+    vcpu!.vcpuInfo = two * PAGE_SIZE;
+    vcpu!.vcpuInfoRegistered = true;
+    assert.deepEqual(audit(mm.table), []);
+  });
+
   it('has a P2M at INIT_P2M that agrees with the M2P', () => {
     const { built } = build();
     const { table } = built.mm;
