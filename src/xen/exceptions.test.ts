@@ -240,6 +240,13 @@ test('INT3 is not privilege-checked', () => {
   assert.equal(world.words(ENTRY_STACK - 56, 3)[2], hexOf(USER + 1));
 });
 
+test('INTO is not privilege-checked', () => {
+  const world = handledWorld(0);
+  world.startUser();
+  world.step(exits.interrupt(4, 1));
+  assert.equal(world.state.rip, handlerOf(4));
+});
+
 test('INT1 is #DB from anywhere, behind itself; INT n with that vector is what its gate permits', () => {
   const world = handledWorld(0);
   world.startUser();
