@@ -136,6 +136,84 @@ test('error codes tell presence, write, user and fetch', async () => {
   assert.deepEqual(m.run(load), pageFault(9, 0x500000), 'without EFER.NXE bit 63 is reserved');
 });
 
+test('without EFER.NXE a page fault does not tell a fetch', async () => {
+  const m = await machineWithCode('90');
+  m.paging(PAGING_ON | PAGING_LONG);
+  assert.deepEqual(m.run(0x500000), pageFault(4, 0x500000));
+});
+
+test('rights are those of all levels together', async () => {
+  const m = await machineWithCode('8b 03 cc 00 00 00 00 00 89 03 cc'); // mov eax, [rbx]; mov [rbx], eax at +8
+  for (const level of [2, 3]) {
+    // Far enough from the code to have an entry of its own at this level.
+    const gva = 0x8000000000 * (level - 1);
+    m.mapNew(gva, PAGE_RW);
+    m.cpu.setRegNumber(RBX, gva);
+    const entry = m.entry(gva, level);
+    const table = m.memory.read32(entry) & ~0xfff;
+    m.memory.write64(entry, table | PAGE_RO, 0);
+    assert.deepEqual(m.run(CODE), INT3);
+    assert.deepEqual(m.run(CODE + 8), pageFault(7, gva), `level ${level}`);
+    m.memory.write64(entry, table | PAGE_SUPERVISOR, 0);
+    m.engine.invalidatePage(gva);
+    assert.deepEqual(m.run(CODE), pageFault(5, gva), `level ${level}`);
+    m.memory.write64(entry, table | PAGE_RW, 0x80000000 | 0);
+    assert.deepEqual(m.run(CODE + 8), INT3);
+    assert.deepEqual(m.run(gva), pageFault(0x15, gva), `level ${level}`);
+  }
+});
+
+test('without CR0.WP ring 3 still writes only where it may', async () => {
+  const m = await machineWithCode('89 03'); // mov [rbx], eax
+  m.map(DATA, m.physical(DATA) / PAGE_SIZE, PAGE_RO);
+  m.paging(PAGING_ON | PAGING_LONG | PAGING_NX);
+  assert.deepEqual(m.run(CODE), pageFault(7, DATA));
+});
+
+test('a table or a page that begins where memory ends is reserved, at every level', async () => {
+  const m = await machineWithCode('8b 03'); // mov eax, [rbx]
+  const frames = 512;
+  m.cpu.setPhysicalMemory(m.memory.framesBase, frames);
+  m.cpu.setRegNumber(RBX, 0x7f8040201000);
+  for (const level of [4, 3, 2, 1]) {
+    m.map(0x7f8040201000, frames, PAGE_RW, level);
+    assert.deepEqual(m.run(CODE), pageFault(0xd, 0x7f8040201000), `level ${level}`);
+    assert.equal(m.used(0x7f8040201000, level), '', `level ${level}`);
+    m.map(0x7f8040201000, 0, 0, level);
+  }
+  m.map(0x7f8040201000, frames - 1, PAGE_RW);
+  assert.equal(m.run(CODE).exit, 'exception');
+  assert.equal(m.used(0x7f8040201000), 'A', 'the last frame is memory');
+});
+
+test('there are pages of 2 MiB alone, and they are aligned; their bit 12 is PAT', async () => {
+  const m = await machineWithCode('8b 03 cc');
+  const LARGE = 0x80;
+  const gva = 0x7f8040000000;
+  m.cpu.setRegNumber(RBX, gva);
+  for (const level of [4, 3]) {
+    m.map(gva, 0, PAGE_RW | LARGE, level);
+    assert.deepEqual(m.run(CODE), pageFault(0xd, gva), `level ${level}`);
+    m.map(gva, 0, 0, level);
+  }
+  for (let bit = 12; bit <= 20; bit++) {
+    m.map(gva, 2 ** (bit - 12), PAGE_RW | LARGE, 2);
+    assert.deepEqual(m.run(CODE), bit === 12 ? INT3 : pageFault(0xd, gva), `bit ${bit}`);
+  }
+});
+
+test('an operand that ends with its page has no part in the next, one that is longer faults there', async () => {
+  const m = await machineWithCode('8b 03 cc 00 00 00 00 00 89 03 cc'); // mov eax, [rbx]; mov [rbx], eax at +8
+  m.unmap(DATA + PAGE_SIZE);
+  m.cpu.setRegNumber(RBX, DATA + PAGE_SIZE - 4);
+  for (const at of [CODE, CODE + 8]) assert.deepEqual(m.run(at), INT3);
+  for (let i = 3; i > 0; i--) {
+    m.cpu.setRegNumber(RBX, DATA + PAGE_SIZE - i);
+    assert.deepEqual(m.run(CODE), pageFault(4, DATA + PAGE_SIZE));
+    assert.deepEqual(m.run(CODE + 8), pageFault(6, DATA + PAGE_SIZE));
+  }
+});
+
 test('accessed and dirty bits are set by what an access did, at every level, and not before', async () => {
   const m = await machineWithCode('8b 03 cc 00 00 00 00 00 89 03 cc');
   assert.deepEqual([m.used(CODE), m.used(DATA)], ['', '']);
@@ -190,6 +268,18 @@ test('a non-canonical address is #GP(0), and #SS(0) through the stack pointer or
   }
 });
 
+test('an address that was not canonical once does not turn a later #GP(0) into #SS(0)', async () => {
+  // mov eax, [r12] · movaps xmm0, [rsp+1] · and, at +16: ret
+  const m = await machineWithCode('41 8b 04 24 0f 28 44 24 01 90 90 90 90 90 90 90 c3');
+  m.cpu.setReg(12, 0x1000, 0x8000);
+  m.cpu.setRegNumber(RSP, DATA);
+  m.memory.write64(m.physical(DATA), 0, 0x8000);
+  for (const at of [CODE, CODE + 4, CODE, CODE + 16]) {
+    assert.deepEqual(m.run(at), { exit: 'exception', vector: 13, error: 0 });
+    assert.equal(m.cpu.rip, at);
+  }
+});
+
 test('the last instruction of a page may need the next one, and faults at its first byte', async () => {
   const at = CODE + PAGE_SIZE - 2;
   const m = await machineWithCode('90');
@@ -222,6 +312,30 @@ test('an instruction across two pages follows the second one when it is mapped a
 });
 
 // ------------------------------------------------------------------ code that changes
+
+test('a store changes code wherever in its bytes it begins: on the next line, on the next page', async () => {
+  for (const [at, size] of [
+    [CODE + 0x640, 64],
+    [CODE + PAGE_SIZE, PAGE_SIZE],
+  ] as const) {
+    const m = await machineWithCode('48 89 03 cc'); // mov [rbx], rax
+    m.code(at, 'b0 01 cc'); // mov al, 1
+    assert.deepEqual(m.run(at), INT3);
+    m.cpu.setReg(RAX, -1, 0xcc02b0ff | 0);
+    m.cpu.setRegNumber(RBX, at - 5);
+    assert.deepEqual(m.run(CODE), INT3);
+    assert.deepEqual(m.run(at), INT3);
+    assert.equal(m.cpu.regLow(RAX) & 0xff, 2, `across a border of ${size} bytes`);
+  }
+});
+
+test('what the hypervisor may not write for the guest is not what it has read', async () => {
+  const m = await machineWithCode('8b 03 cc'); // mov eax, [rbx]
+  m.map(DATA, m.physical(DATA) / PAGE_SIZE, PAGE_RO);
+  assert.deepEqual(m.run(CODE), INT3);
+  assert.equal(m.engine.translate(DATA, 0, false), m.memory.host(m.physical(DATA)));
+  assert.equal(m.engine.translate(DATA, 0, true), 0);
+});
 
 test('a store to the very next instruction takes effect', async () => {
   // mov byte [rip+1], 0x2a (the immediate below); mov al, 0; int3
