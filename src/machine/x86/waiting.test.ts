@@ -155,6 +155,40 @@ for (const kind of KINDS) {
     }
   });
 
+  test(`${kind}: a caller whose page is mapped anew while it waits goes on in the new one`, async () => {
+    const FUNCTION = CODE + PAGE_SIZE;
+    const m = await machine(kind, 'e8 fb 0f 00 00', 'b8 01 00 00 00'); // call FUNCTION; mov eax, 1
+    m.code(FUNCTION, '0f a2 c3'); // cpuid; ret
+    const here = m.physical(CODE) / PAGE_SIZE;
+    m.mapNew(CODE + 2 * PAGE_SIZE, PAGE_RW);
+    m.code(CODE + 2 * PAGE_SIZE + 5, 'b8 02 00 00 00 cc'); // mov eax, 2
+    const there = m.physical(CODE + 2 * PAGE_SIZE) / PAGE_SIZE;
+    warm(m);
+    for (let round = 0; round < 3; round++) {
+      m.map(CODE, here, PAGE_RW);
+      const ending = runWith(m, () => {
+        m.map(CODE, there, PAGE_RW);
+        return 100;
+      });
+      assert.deepEqual(ending, INT3);
+      assert.equal(m.cpu.reg(RAX), 2);
+    }
+  });
+
+  test(`${kind}: a caller whose code its callee writes goes on as written`, async () => {
+    const FUNCTION = CODE + PAGE_SIZE;
+    const m = await machine(kind, 'e8 fb 0f 00 00', 'b8 01 00 00 00'); // call FUNCTION; mov eax, 1
+    m.code(FUNCTION, '84 d2 74 02 88 13 c3'); // test dl, dl; jz over; mov [rbx], dl; ret
+    m.cpu.setRegNumber(RBX, CODE + 6);
+    for (let round = 1; round < 5; round++) {
+      m.cpu.setRegNumber(RDX, 0);
+      warm(m);
+      m.cpu.setRegNumber(RDX, 10 * round);
+      assert.deepEqual(m.run(CODE), INT3);
+      assert.equal(m.cpu.reg(RAX), 10 * round);
+    }
+  });
+
   test(`${kind}: no more is executed than a decision grants`, async () => {
     const m = await machine(kind, '0f a2', 'ff c0', 'ff c0', 'ff c0'); // cpuid; inc eax, three times
     warm(m);
