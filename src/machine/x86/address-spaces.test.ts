@@ -7,7 +7,8 @@ import { CS, RAX, RBX } from './registers.ts';
 import { PAGE_NX, PAGE_RO, PAGE_RW, PAGE_SUPERVISOR, TestMachine } from './testing/machine.ts';
 
 const CODE = 0x400000;
-const DATA = 0x600000;
+/** Not in slot 0 of its table: a change there is not one here. */
+const DATA = 0x603000;
 const INT3 = { exit: 'interrupt', vector: 3 };
 
 /** mov eax, [rbx]; int3 and, at +8, mov [rbx], eax; int3. */
@@ -101,15 +102,70 @@ test('more changes than are remembered one by one are all seen', async () => {
   assert.equal(m.run(STORE).error, 7);
 });
 
-test('a table that ceases to be a root and becomes one again is not taken for its former self', async () => {
+test('of so many changes as are remembered the first is as good as the last', async () => {
   const m = await machine();
   const other = otherRoot(m, 7);
-  assert.deepEqual(m.run(STORE), INT3);
-  m.memory.write32(m.entry(DATA), m.memory.read32(m.entry(DATA)) & ~2);
+  const slot = (DATA / PAGE_SIZE) % 512;
+  for (const between of [1022, 1023, 1024, 1025]) {
+    m.map(DATA, m.physical(DATA) / PAGE_SIZE, PAGE_RW);
+    assert.deepEqual(m.run(STORE), INT3);
+    m.engine.loadRoot(other * PAGE_SIZE);
+    m.memory.write32(m.entry(DATA), m.memory.read32(m.entry(DATA)) & ~2);
+    m.engine.noteTableChange(slot);
+    for (let i = 0; i < between; i++) m.engine.noteTableChange(0);
+    m.engine.loadRoot(m.root * PAGE_SIZE);
+    assert.equal(m.run(STORE).error, 7, `${between} changes later`);
+  }
+});
+
+test('a change to the entry of a page of code is seen where it has run', async () => {
+  const m = await machine();
+  const other = otherRoot(m, 7);
+  assert.deepEqual(m.run(LOAD), INT3);
   m.engine.loadRoot(other * PAGE_SIZE);
-  m.engine.forgetRoot(m.root * PAGE_SIZE);
+  m.memory.write64(m.entry(CODE), m.memory.read32(m.entry(CODE)), 0x80000000 | 0);
+  m.engine.noteTableChange((CODE / PAGE_SIZE) % 512);
   m.engine.loadRoot(m.root * PAGE_SIZE);
+  assert.deepEqual(m.run(LOAD), { exit: 'exception', vector: 14, error: 0x15, address: LOAD });
+});
+
+test('a table that ceases to be a root and becomes one again is not taken for its former self', async () => {
+  for (const [ring, error] of [
+    [3, 7],
+    [0, 3],
+  ] as const) {
+    const m = await machine();
+    m.ring(ring);
+    const other = otherRoot(m, 7);
+    assert.deepEqual(m.run(STORE), INT3);
+    m.memory.write32(m.entry(DATA), m.memory.read32(m.entry(DATA)) & ~2);
+    m.engine.loadRoot(other * PAGE_SIZE);
+    m.engine.forgetRoot(m.root * PAGE_SIZE);
+    m.engine.loadRoot(m.root * PAGE_SIZE);
+    assert.equal(m.run(STORE).error, error, `ring ${ring}`);
+  }
+});
+
+test('after a flush of everything no address space knows anything', async () => {
+  const m = await machine();
+  const other = otherRoot(m, 7);
+  for (const root of [m.root, other]) {
+    m.engine.loadRoot(root * PAGE_SIZE);
+    assert.deepEqual(m.run(STORE), INT3);
+  }
+  m.memory.write32(m.entry(DATA), m.memory.read32(m.entry(DATA)) & ~2);
+  m.engine.loadRoot(m.root * PAGE_SIZE);
+  assert.deepEqual(m.run(STORE), INT3, 'nobody has been told');
+  m.engine.invalidateAll();
   assert.equal(m.run(STORE).error, 7);
+});
+
+test('a root beyond the memory of its guest is not the table of another that lies there', async () => {
+  const m = await machine();
+  assert.deepEqual(m.run(LOAD), INT3);
+  m.cpu.setPhysicalMemory(m.memory.framesBase, m.root);
+  m.engine.loadRoot(m.root * PAGE_SIZE);
+  assert.deepEqual(m.run(LOAD), { exit: 'exception', vector: 14, error: 0x1d, address: LOAD });
 });
 
 test('a new root knows what the present one has cached of a kernel that they share', async () => {
@@ -142,6 +198,75 @@ test('a new root knows what the present one has cached of a kernel that they sha
   m.engine.loadRoot(late * PAGE_SIZE);
   assert.deepEqual(m.run(LOAD), INT3);
   assert.notEqual(m.memory.read32(m.entry(KERNEL)) & ACCESSED, 0, 'what changed meanwhile is not passed on');
+});
+
+test('a new root of ring 3 knows nothing of what ring 0 has cached', async () => {
+  const KERNEL = -0x780000000000;
+  const m = await machine();
+  m.mapNew(KERNEL, PAGE_SUPERVISOR);
+  m.cpu.setRegNumber(RBX, KERNEL);
+  m.ring(0);
+  assert.deepEqual(m.run(STORE), INT3);
+  const other = otherRoot(m, 1) * PAGE_SIZE;
+  m.cpu.cpl = 3;
+  m.engine.forgetRoot(other);
+  m.engine.loadRoot(other);
+  assert.deepEqual(m.run(LOAD), { exit: 'exception', vector: 14, error: 5, address: KERNEL });
+});
+
+test('a new root knows nothing of parts of the upper half that it maps otherwise', async () => {
+  const [SHARED, OWN] = [-0x780000000000, -0x680000000000];
+  const m = await machine();
+  for (const page of [SHARED, OWN]) m.mapNew(page, PAGE_RW);
+  for (const page of [SHARED, OWN]) {
+    m.code(page, 'b8 01 00 00 00 cc'); // mov eax, 1
+    m.cpu.setRegNumber(RBX, page);
+    assert.deepEqual(m.run(LOAD), INT3);
+    assert.deepEqual(m.run(page), INT3);
+  }
+  const other = otherRoot(m, 1);
+  m.memory.write64(other * PAGE_SIZE + (m.entry(OWN, 4) % PAGE_SIZE), 0, 0);
+  m.engine.forgetRoot(other * PAGE_SIZE);
+  m.engine.loadRoot(other * PAGE_SIZE);
+  assert.deepEqual(m.run(LOAD), { exit: 'exception', vector: 14, error: 4, address: OWN });
+  assert.deepEqual(m.run(OWN), { exit: 'exception', vector: 14, error: 0x14, address: OWN });
+  assert.deepEqual(m.run(SHARED), INT3);
+});
+
+test('a new root that a table beyond 4 GiB would tell apart is another', async () => {
+  const KERNEL = -0x780000000000;
+  const m = await machine();
+  m.mapNew(KERNEL, PAGE_RW);
+  m.cpu.setRegNumber(RBX, KERNEL);
+  assert.deepEqual(m.run(LOAD), INT3);
+  const other = otherRoot(m, 1);
+  const at = other * PAGE_SIZE + (m.entry(KERNEL, 4) % PAGE_SIZE);
+  m.memory.write64(at, m.memory.read32(at), 1);
+  m.engine.forgetRoot(other * PAGE_SIZE);
+  m.engine.loadRoot(other * PAGE_SIZE);
+  assert.deepEqual(m.run(LOAD), { exit: 'exception', vector: 14, error: 0xd, address: KERNEL });
+});
+
+test('where page tables are not watched, INVLPG forgets a large page in both rings', async () => {
+  const LARGE = 0x80000000;
+  const m = await machine();
+  const frames = [512, 513].map((mfn, i) => {
+    m.memory.write32(mfn * PAGE_SIZE, i);
+    return mfn;
+  });
+  m.map(LARGE, frames[0]!, PAGE_RW | 0x80, 2);
+  m.cpu.setRegNumber(RBX, LARGE + PAGE_SIZE);
+  for (const ring of [0, 3]) {
+    m.ring(ring);
+    assert.deepEqual(m.run(LOAD), INT3);
+    assert.equal(m.cpu.reg(RAX), 1);
+  }
+  m.memory.write64(m.entry(LARGE, 2), 0, 0);
+  m.engine.invalidateRegion(LARGE + 0x123456);
+  for (const ring of [3, 0]) {
+    m.ring(ring);
+    assert.equal(m.run(LOAD).vector, 14, `ring ${ring}`);
+  }
 });
 
 test('invlpg makes a change visible in the address space that is active', async () => {
