@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MODE_LONG } from '../layout.ts';
 import { PAGE_SIZE } from '../memory.ts';
-import { RAX, RBX, RCX, RDI, RSI, RSP } from './registers.ts';
+import { RAX, RBX, RCX, RDI, RDX, RSI, RSP } from './registers.ts';
 import { PAGE_RW, TestMachine } from './testing/machine.ts';
 
 const CODE = 0x400000;
@@ -46,6 +46,56 @@ test('where two streams of instructions meet, each keeps what it has changed', a
     outcomes.push(seen);
   }
   assert.equal(outcomes[1], outcomes[0]);
+});
+
+test('flags are those of the way that control came, at loops, where ways meet and where they part', async () => {
+  for (const [title, code] of [
+    // cmp eax, ebx · again: adc edi, 0 · add ecx, edx · dec esi · jnz again · int3
+    ['a loop', '39 d8 83 d7 00 01 d1 ff ce 75 f7 cc'],
+    // again: cmp eax, ebx · je over · add ecx, edx · over: adc edi, 0 · dec esi · jnz again · int3
+    ['ways that meet', '39 d8 74 02 01 d1 83 d7 00 ff ce 75 f3 cc'],
+    // again: cmp eax, ebx · je away · adc edi, 0 · inc eax · dec esi · jnz again · int3 · away: or ecx, edx · sbb ebx, edi · int3
+    ['ways that part', '39 d8 74 0c 83 d7 00 ff c0 ff ce 75 f3 cc cc cc 09 d1 19 fb cc'],
+    // again: cmp eax, ebx · jne over · shl ecx, 1 · over: setc dl · adc edi, ecx · inc eax · dec esi · jnz again · int3
+    ['a shift between', '39 d8 75 02 d1 e1 0f 92 c2 11 cf ff c0 ff ce 75 ef cc'],
+  ] as const) {
+    const outcomes: string[] = [];
+    for (const kind of KINDS) {
+      const m = await TestMachine.create(kind, 2);
+      m.mapNew(CODE, PAGE_RW);
+      m.code(CODE, code);
+      let seen = '';
+      for (let i = 0; i < 24; i++) {
+        m.cpu.setRegNumber(RAX, i & 3);
+        m.cpu.setRegNumber(RBX, (i >> 2) & 3);
+        m.cpu.setReg(RCX, i % 5 === 0 ? -1 : 0x7fffffff, 0);
+        m.cpu.setRegNumber(RDX, i % 3);
+        m.cpu.setRegNumber(RDI, 0);
+        m.cpu.setRegNumber(RSI, 1 + (i % 7));
+        m.run(CODE);
+        seen += `${m.state()}\n`;
+      }
+      outcomes.push(seen);
+    }
+    assert.equal(outcomes[1], outcomes[0], title);
+  }
+});
+
+test('calls nest as deep as the guest has stack', async () => {
+  const DEPTH = 100_000;
+  for (const kind of KINDS) {
+    const m = await TestMachine.create(kind, 2);
+    m.mapNew(CODE, PAGE_RW);
+    m.mapNew(DATA, PAGE_RW, 200);
+    // call F · int3 · F: dec ecx · jz out · call F · out: inc eax · ret
+    m.code(CODE, 'e8 01 00 00 00 cc ff c9 74 05 e8 f7 ff ff ff ff c0 c3');
+    m.cpu.setRegNumber(RCX, DEPTH);
+    m.cpu.setRegNumber(RSP, DATA + 200 * PAGE_SIZE);
+    assert.deepEqual(m.run(CODE, 1e7), { exit: 'interrupt', vector: 3 });
+    assert.equal(m.cpu.reg(RAX), DEPTH);
+    assert.equal(m.cpu.reg(RSP), DATA + 200 * PAGE_SIZE);
+    assert.equal(m.cpu.retired, 2 + 5 * DEPTH - 1);
+  }
 });
 
 test('a jump to an address that is not canonical is that instruction’s fault, also one that means something to the engine', async () => {
