@@ -349,7 +349,7 @@ test('#NM clears CR0.TS for the handler', () => {
 test('DR6 keeps what it showed before', () => {
   const world = handledWorld();
   world.step(exits.exception(1, 0xffff0ff1 | 0));
-  world.step(exits.exception(1, 0));
+  world.step(exits.exception(1, DR6_STEP));
   assert.equal(world.state.low(CPU_DR + 6 * 8), 0xffff0ff1 | DR6_STEP | 0);
 });
 

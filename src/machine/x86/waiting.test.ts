@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CPU, CPU_INTERRUPT_WAITS } from '../layout.ts';
 import { PAGE_SIZE } from '../memory.ts';
-import { CS, RAX, RBX, RDX, RSP } from './registers.ts';
+import { CS, DR6_STEP, RAX, RBX, RDX, RSP } from './registers.ts';
 import { PAGE_RW, PAGE_SUPERVISOR, TestMachine } from './testing/machine.ts';
 
 const CODE = 0x400000;
@@ -17,7 +17,7 @@ const WARM = 3;
 const TF = 0x100;
 const IF = 0x200;
 const INT3 = { exit: 'interrupt', vector: 3 };
-const DB = { exit: 'exception', vector: 1, error: 0 };
+const DB = { exit: 'exception', vector: 1, error: DR6_STEP };
 
 async function machine(kind: (typeof KINDS)[number], ...code: string[]): Promise<TestMachine> {
   const m = await TestMachine.create(kind, WARM);
