@@ -75,7 +75,7 @@ awk '/^MemTotal/ { print ($2 > 180000 && $2 < 262144) ? "as configured" : $0 }' 
 #> as configured
 
 ### bad-programs
-for program in write-to-null write-to-own-code run-on-stack divide-by-zero undefined-instruction breakpoint single-step \
+for program in write-to-null write-to-own-code run-on-stack divide-by-zero undefined-instruction breakpoint single-step watchpoint \
   privileged-instruction port-access hypercall-by-interrupt x87-division-by-zero sse-division-by-zero stack-overflow \
   non-canonical-address read-hypervisor-memory read-kernel-memory 32-overflow 32-bound
 do
@@ -88,6 +88,7 @@ done 2>/dev/null
 #> undefined-instruction: 132
 #> breakpoint: 133
 #> single-step: 133
+#> watchpoint: 133
 #> privileged-instruction: 139
 #> port-access: 139
 #> hypercall-by-interrupt: 139

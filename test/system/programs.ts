@@ -27,6 +27,30 @@ const programs64: Readonly<Record<string, readonly string[]>> = {
     '9d', //                                                        popf
     '90', //                                                        nop
   ],
+  // A store to what a debug register watches.
+  watchpoint: [
+    '48 8d bc 24 00 ff ff ff', //                                   lea -256(%rsp), %rdi (a perf_event_attr of zeros)
+    'c7 07 05 00 00 00', //                                         movl $5, (%rdi)    (PERF_TYPE_BREAKPOINT)
+    'c7 47 04 80 00 00 00', //                                      movl $128, 4(%rdi) (its size)
+    'c6 47 10 01', //                                               movb $1, 16(%rdi)  (every time)
+    'c7 47 28 20 00 00 00', //                                      movl $0x20, 40(%rdi)
+    'c7 47 2c 30 00 00 00', //                                      movl $0x30, 44(%rdi) (a SIGTRAP for it)
+    'c6 47 34 02', //                                               movb $2, 52(%rdi)  (HW_BREAKPOINT_W)
+    '48 89 67 38', //                                               mov %rsp, 56(%rdi)
+    'c6 47 40 08', //                                               movb $8, 64(%rdi)
+    '31 f6', //                                                     xor %esi, %esi
+    '83 ca ff', //                                                  or $-1, %edx
+    '49 83 ca ff', //                                               or $-1, %r10
+    '45 31 c0', //                                                  xor %r8d, %r8d
+    'b8 2a 01 00 00', //                                            mov $298, %eax    (perf_event_open)
+    '0f 05', //                                                     syscall
+    '48 89 04 24', //                                               mov %rax, (%rsp)
+    'b9 80 f0 fa 02', //                                            mov $50000000, %ecx
+    'ff c9', //                                                     1: dec %ecx       (the signal may wait for a tick)
+    '75 fc', //                                                     jnz 1b
+    'b8 3c 00 00 00', //                                            mov $60, %eax     (exit)
+    '0f 05', //                                                     syscall
+  ],
   'privileged-instruction': ['f4'], //                              hlt
   'port-access': ['e4 80'], //                                      in $0x80, %al
   'hypercall-by-interrupt': ['cd 82'], //                           int $0x82
