@@ -153,6 +153,52 @@ for (const kind of ['interpreter', 'compiler', 'auto'] as const) {
       assert.deepEqual(d.run(undefined, 100), [{ exit: 'budget' }, 2]);
     });
 
+    it('of instructions are met once by one that repeats, however it is cut, and again when it is come to again', async () => {
+      for (const budget of [1, 2, 100]) {
+        const d = await debugged('f3 a4 eb fc'); // 1: rep movsb; jmp 1
+        d.watch(0, CODE, INSTRUCTION);
+        d.m.cpu.setRegNumber(RDI, DATA + PAGE_SIZE);
+        for (let round = 0; round < 2; round++) {
+          d.m.cpu.setRegNumber(RCX, 5);
+          assert.deepEqual(d.run(CODE), [debug(1), 0]);
+          assert.equal(d.m.cpu.regLow(RCX), 5);
+          d.m.cpu.rflags |= FLAG_RF;
+          let last = d.run(undefined, budget);
+          while ((last[0] as { exit: string }).exit === 'budget') {
+            assert.equal((d.m.cpu.rflags & FLAG_RF) !== 0, d.m.cpu.regLow(RCX) !== 0);
+            last = d.run(undefined, budget);
+          }
+          assert.deepEqual([...last, d.m.cpu.regLow(RCX)], [debug(1), 0, 0], `budget ${budget}`);
+          assert.equal(d.m.cpu.rflags & FLAG_RF, 0);
+        }
+        assert.equal(d.m.cpu.retired, 2 * 6);
+      }
+    });
+
+    it('of instructions are held off as long as the instruction faults, and no longer', async () => {
+      const d = await debugged('8b 03 90 eb fb'); // 1: mov eax, [rbx]; nop; jmp 1
+      d.watch(0, CODE, INSTRUCTION);
+      d.m.cpu.setRegNumber(RBX, 0x900000);
+      d.m.cpu.rflags |= FLAG_RF;
+      for (let round = 0; round < 2; round++) {
+        assert.deepEqual(d.run(CODE), [{ exit: 'exception', vector: 14, error: 4, address: 0x900000 }, 0]);
+        assert.notEqual(d.m.cpu.rflags & FLAG_RF, 0);
+      }
+      d.m.cpu.setRegNumber(RBX, DATA);
+      assert.deepEqual(d.run(), [debug(1), 0]);
+      assert.equal(d.m.cpu.retired, 3);
+    });
+
+    it('of instructions and of data are both met by one instruction, one before it and one behind', async () => {
+      const d = await debugged('90 89 03 90 cc');
+      d.watch(0, CODE + 1, INSTRUCTION).watch(1, DATA, WRITE);
+      assert.deepEqual(d.run(CODE), [debug(1), 1]);
+      d.m.cpu.rflags |= FLAG_RF;
+      assert.deepEqual(d.run(), [debug(2), 3]);
+      assert.equal(d.m.cpu.rflags & FLAG_RF, 0);
+      assert.deepEqual(d.run(), [INT3, 5]);
+    });
+
     it('of instructions are not met in the middle of one', async () => {
       const d = await debugged('b8 01 00 00 00 90 cc');
       d.watch(0, CODE + 1, INSTRUCTION);

@@ -22,6 +22,7 @@ import {
   CPU_INTERRUPT_WAITS,
   CPU_PHYSICAL_BASE,
   CPU_PHYSICAL_FRAMES,
+  CPU_REPEAT_AGAIN,
   CPU_RIP,
   CPU_SIZE,
   ENGINE_BREAKPOINTS_MET,
@@ -125,6 +126,8 @@ export class Engine implements Translator {
   /** Instructions that `executeSystem` retired. */
   private systemRetired = 0;
   private active: VcpuState | undefined;
+  /** RF holds breakpoints off the instruction that is being executed. */
+  private resumes = false;
 
   private constructor(
     memory: MachineMemory,
@@ -283,9 +286,10 @@ export class Engine implements Translator {
       stopped = 0;
       const met = this.breakpointsHere();
       if (met !== 0) return this.raise(VECTOR_DB, met);
-      const kind = this.fetch.isNearBreakpoint
-        ? this.executeOne(record, memory.u32[budgetWord]!)
-        : this.executeWithin(record, memory.u32[budgetWord]!);
+      const kind =
+        this.fetch.isNearBreakpoint || this.resumes
+          ? this.executeOne(record, memory.u32[budgetWord]!)
+          : this.executeWithin(record, memory.u32[budgetWord]!);
       switch (kind) {
         case Exit.Decode:
           stopped = memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!;
@@ -343,11 +347,14 @@ export class Engine implements Translator {
     return kind;
   }
 
-  /** Executes one instruction, where there may be a breakpoint before the next. */
+  /** Executes one instruction, or an iteration of one that repeats, where there may be a breakpoint before the next. */
   private executeOne(record: HostAddress, budget: number): Exit {
     const { u32 } = this.memory;
+    u32[(CPU + CPU_REPEAT_AGAIN) >> 2] = 0;
     const kind = this.executeCopy(record, 1);
     this.fetch.forgetNext();
+    // An instruction that repeats has met its breakpoint before the first iteration.
+    if (u32[(CPU + CPU_REPEAT_AGAIN) >> 2] !== 0) this.setResumeFlag();
     if (kind !== Exit.Settled) u32[(CPU + CPU_BUDGET) >> 2]! += budget - 1;
     return kind === Exit.Budget ? Exit.Decode : kind;
   }
@@ -459,12 +466,17 @@ export class Engine implements Translator {
   private breakpointsHere(): number {
     const { memory, cpu, fetch } = this;
     const flags = (CPU + CPU_FLAGS_OTHER) >> 2;
-    if ((memory.i32[flags]! & FLAG_RF) !== 0) {
+    this.resumes = (memory.i32[flags]! & FLAG_RF) !== 0;
+    if (this.resumes) {
       memory.i32[flags]! &= ~FLAG_RF;
       return 0;
     }
     if (!fetch.isNearBreakpoint || memory.u32[ENGINE_NOTES_BREAKPOINTS >> 2] !== 0) return 0;
     return breakpointsAt(cpu, fetch.linearLow, cpu.high(CPU_RIP));
+  }
+
+  private setResumeFlag(): void {
+    this.memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! |= FLAG_RF;
   }
 
   /**
@@ -492,6 +504,8 @@ export class Engine implements Translator {
   /** An exception is noted; a non-canonical address used as a stack address is told from others here. */
   private exception(): Exit {
     const { memory, cpu } = this;
+    // The instruction has not been executed: when it is again, RF is to hold its breakpoint off again.
+    if (this.resumes) this.setResumeFlag();
     if (cpu.exitVector === BREAKPOINT_AHEAD) return this.executeWatched();
     if (cpu.exitVector === VECTOR_GP && isBeyond(memory)) {
       const record = memory.u32[(CPU + CPU_EXIT_RECORD) >> 2]!;
