@@ -269,4 +269,21 @@ for (const kind of ['interpreter', 'compiler', 'auto'] as const) {
       }
     });
   });
+
+  describe(`a single step, ${kind}`, () => {
+    it('traps by the flag as it was before the instruction, which may push, clear or set it', async () => {
+      const d = await Debugged.create(kind, '9c 50 9d 90 9c 58 53 9d 90 cc'); // pushf; push rax; popf; nop; pushf; pop rax; …
+      const { cpu } = d.m;
+      cpu.setRegNumber(RAX, 0x202);
+      cpu.setRegNumber(RBX, 0x202 | FLAG_TF); // … push rbx; popf; nop; int3
+      cpu.rflags |= FLAG_TF;
+      for (const at of [1, 2, 3]) assert.deepEqual(d.run(at === 1 ? CODE : undefined), [debug(DR6_STEP), at]);
+      assert.equal(cpu.rflags & FLAG_TF, 0);
+      const pushed = DATA + 2 * PAGE_SIZE - 8;
+      assert.equal(d.m.bytes(pushed, 2), '02 03');
+      assert.deepEqual(d.run(), [debug(DR6_STEP), 9]);
+      assert.equal(cpu.reg(RAX), 0x202);
+      assert.notEqual(cpu.rflags & FLAG_TF, 0);
+    });
+  });
 }

@@ -126,6 +126,8 @@ export class Engine implements Translator {
   /** Instructions that `executeSystem` retired. */
   private systemRetired = 0;
   private active: VcpuState | undefined;
+  /** RFLAGS.TF is seen to: one instruction is being executed, and its trap comes behind it. */
+  private stepping = false;
   /** RF holds breakpoints off the instruction that is being executed. */
   private resumes = false;
 
@@ -434,7 +436,7 @@ export class Engine implements Translator {
   }
 
   private isStepping(): boolean {
-    return (this.memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_TF) !== 0;
+    return !this.stepping && (this.memory.i32[(CPU + CPU_FLAGS_OTHER) >> 2]! & FLAG_TF) !== 0;
   }
 
   /** RFLAGS has something to say of the next instruction, which only `run` looks at: that it is a step, or past a breakpoint. */
@@ -518,15 +520,14 @@ export class Engine implements Translator {
   /** With RFLAGS.TF set, each instruction ends in a #DB trap (Intel SDM 3B, 17.3.1.4). */
   private singleStep(budget: number): Exit {
     if (budget === 0) return Exit.Budget;
-    const flags = (CPU + CPU_FLAGS_OTHER) >> 2;
-    // The flag is set aside for the one instruction: it must not step itself into here again.
-    this.memory.i32[flags]! &= ~FLAG_TF;
+    // The flag counts as it was before the instruction, which may push, load or clear it.
+    this.stepping = true;
     const before = this.cpu.retired;
     const { onExit } = this;
     this.onExit = undefined;
     const exit = this.run(1);
     this.onExit = onExit;
-    this.memory.i32[flags]! |= FLAG_TF;
+    this.stepping = false;
     if (this.cpu.retired === before) return exit;
     if (exit === Exit.Budget) return this.raise(VECTOR_DB, DR6_STEP);
     // Behind the instruction, breakpoints that it has met are reported along with the step.
