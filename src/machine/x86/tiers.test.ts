@@ -179,6 +179,33 @@ test('a repeated store that changes its own instruction stops there, however it 
   }
 });
 
+test('what a repeated instruction takes of the budget is missing behind it', async () => {
+  // rep stosb · inc eax · inc eax · inc eax · inc eax · int3
+  const code = 'f3 aa ff c0 ff c0 ff c0 ff c0 cc';
+  for (const [kind, heatLimit] of [...KINDS.map((kind) => [kind, 2] as const), ['compiler', 1] as const]) {
+    const m = await TestMachine.create(kind, heatLimit);
+    m.mapNew(CODE, PAGE_RW);
+    m.mapNew(DATA, PAGE_RW);
+    m.code(CODE, code);
+    for (let budget = 1; budget <= 16; budget++) {
+      // Compiled with all that is behind it.
+      m.cpu.setRegNumber(RCX, 1);
+      m.cpu.setRegNumber(RDI, DATA);
+      assert.deepEqual(m.run(CODE), { exit: 'interrupt', vector: 3 });
+      m.cpu.setRegNumber(RAX, 0);
+      m.cpu.setRegNumber(RCX, 10);
+      m.cpu.setRegNumber(RDI, DATA);
+      const before = m.cpu.retired;
+      const ended = budget >= 15;
+      const what = `${kind}: budget ${budget}`;
+      assert.deepEqual(m.run(CODE, budget), ended ? { exit: 'interrupt', vector: 3 } : { exit: 'budget' }, what);
+      assert.equal(m.cpu.retired - before, Math.min(budget, 15), what);
+      assert.equal(m.cpu.reg(RCX), Math.max(0, 10 - budget), what);
+      assert.equal(m.cpu.reg(RAX), Math.min(4, Math.max(0, budget - 10)), what);
+    }
+  }
+});
+
 test('an instruction that is left to others finds its RIP-relative operand from any page', async () => {
   for (const [kind, heatLimit] of [...KINDS.map((kind) => [kind, 3] as const), ['compiler', 1] as const]) {
     const m = await TestMachine.create(kind, heatLimit);
