@@ -7,6 +7,7 @@ import {
   FLAG_CF,
   FLAG_DF,
   FLAG_OF,
+  FLAG_RF,
   FLAG_SF,
   FLAG_ZF,
   FS,
@@ -555,6 +556,18 @@ test('rep stos does one iteration at a time, and ends with the last', () => {
   store.state.setRegNumber(RDI, store.gva);
   store.state.setReg(RCX, 1, 1);
   assert.equal(store.runUnfinished([0xf3, 0x48, 0xab]), true);
+});
+
+test('RF holds breakpoints off the store, all its iterations, and nothing behind it', () => {
+  const store = new Store().prepare(OLD);
+  store.state.setReg(RAX, 0, 0);
+  store.state.setRegNumber(RCX, 2);
+  store.state.rflags |= FLAG_RF;
+  assert.equal(store.runUnfinished([0xf3, 0x48, 0xab]), true); // rep stosq
+  assert.equal(store.state.rflags & FLAG_RF, FLAG_RF);
+  store.state.setRegNumber(RDI, store.gva);
+  assert.equal(store.run([0xf3, 0x48, 0xab]), true);
+  assert.equal(store.state.rflags & FLAG_RF, 0);
 });
 
 test('instructions that are no such stores are left to the guest', () => {

@@ -21,7 +21,7 @@ import {
 import type { Gva } from '../../machine/memory.ts';
 import { PAGE_SIZE } from '../../machine/memory.ts';
 import type { GuestMemory } from '../../machine/x86/guest-memory.ts';
-import { CS, FLAG_DF, FS, GS, RAX, RBX, RCX, RDI, RDX, RSI } from '../../machine/x86/registers.ts';
+import { CS, FLAG_DF, FLAG_RF, FS, GS, RAX, RBX, RCX, RDI, RDX, RSI } from '../../machine/x86/registers.ts';
 import type { VcpuState } from '../../machine/x86/state.ts';
 import type { DomainMemory } from './domain-memory.ts';
 import { modL1Entry } from './mod-entry.ts';
@@ -200,7 +200,9 @@ function retire(state: VcpuState): void {
       break;
   }
   setFlags(state);
-  if (finished) state.rip = nextRip(state, length);
+  if (!finished) return;
+  state.rip = nextRip(state, length);
+  state.rflags &= ~FLAG_RF;
 }
 
 function nextRip(state: VcpuState, length: number): Gva {
