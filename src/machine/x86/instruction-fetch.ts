@@ -120,12 +120,16 @@ export class InstructionFetch implements FollowingPage {
     const low = (this.pageLow + PAGE_SIZE) | 0;
     const high = low === 0 ? this.pageHigh + 1 : this.pageHigh;
     const wraps = low === 0 && (this.mode & MODE_LONG) === 0;
-    if (wraps || this.isBeyondLimit((low - this.memory.i32[(CPU + CPU_CODE_BASE) >> 2]!) | 0, 0)) {
+    // Where segments have no base, nothing lies beyond 4 GiB; what one with a base holds goes on at 0.
+    if (
+      (wraps && !this.isChecked) ||
+      this.isBeyondLimit((low - this.memory.i32[(CPU + CPU_CODE_BASE) >> 2]!) | 0, 0)
+    ) {
       return this.fault();
     }
-    const host = this.translate(low, high);
+    const host = this.translate(low, wraps ? 0 : high);
     if (host === 0) return 0;
-    // With the execute tag, so that the guard of the instruction can compare it.
+    // With the execute tag, so that the guard of the instruction can compare it: that does not wrap.
     this.support.setCodePage(low, high, this.codeCache.page(this.frameOf(host), this.mode).table);
     this.hasNext = true;
     return host;

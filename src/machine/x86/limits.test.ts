@@ -361,3 +361,25 @@ test('ES in 64-bit mode has no limit, and gets it back outside', async () => {
   m.cpu.setSegment(CS, 0x33, CODE64, FLAT, 0);
   assert.deepEqual(m.run(CODE), INT3);
 });
+
+test('code of a segment with a base goes on at 0 behind 4 GiB, also in the middle of an instruction', async () => {
+  const BASE = 0xfffff000;
+  // inc eax, wherever the border lies · mov eax across it; then int3
+  for (const code of ['ff c0 cc', '90 ff c0 cc', '90 90 ff c0 cc', 'b8 01 00 00 00 cc']) {
+    for (const budget of [1, 100]) {
+      const m = await TestMachine.create();
+      m.mapNew(BASE, PAGE_RW);
+      m.mapNew(0, PAGE_RW);
+      m.cpu.setSegment(CS, 0x0f, 0x40fb, 0xffff, BASE);
+      for (const [i, byte] of code.split(' ').entries()) m.code((BASE + 0xffe + i) % 2 ** 32, byte);
+      for (let round = 0; round < 3; round++) {
+        m.cpu.setRegNumber(RAX, 0);
+        let ending = m.run(0xffe, budget);
+        while (ending.exit === 'budget') ending = m.run(m.cpu.rip, budget);
+        assert.deepEqual(ending, { exit: 'interrupt', vector: 3 }, code);
+        assert.equal(m.cpu.rip, 0xffe + code.split(' ').length, code);
+        assert.equal(m.cpu.reg(RAX), 1, code);
+      }
+    }
+  }
+});
