@@ -164,15 +164,32 @@ for (const kind of ['interpreter', 'compiler', 'auto'] as const) {
           assert.equal(d.m.cpu.regLow(RCX), 5);
           d.m.cpu.rflags |= FLAG_RF;
           let last = d.run(undefined, budget);
-          while ((last[0] as { exit: string }).exit === 'budget') {
+          let turns = 1;
+          for (; (last[0] as { exit: string }).exit === 'budget'; turns++) {
             assert.equal((d.m.cpu.rflags & FLAG_RF) !== 0, d.m.cpu.regLow(RCX) !== 0);
             last = d.run(undefined, budget);
           }
           assert.deepEqual([...last, d.m.cpu.regLow(RCX)], [debug(1), 0, 0], `budget ${budget}`);
+          assert.equal(turns, Math.floor(6 / budget) + 1);
           assert.equal(d.m.cpu.rflags & FLAG_RF, 0);
         }
         assert.equal(d.m.cpu.retired, 2 * 6);
       }
+    });
+
+    it('of instructions are met at all 64 bits of their address, behind an instruction that lies across 4 GiB', async () => {
+      const d = await debugged('90 cc');
+      const border = 5 * 2 ** 32;
+      d.m.mapNew(border - PAGE_SIZE, PAGE_RW, 2);
+      d.m.code(border - 2, '90 ff c0 90 cc'); // nop; inc eax; nop; int3
+      for (let round = 0; round < 3; round++) assert.deepEqual(d.run(border - 2)[0], INT3);
+      d.watch(0, border + 2 ** 32 + 1, INSTRUCTION).watch(1, border + 2, INSTRUCTION);
+      assert.deepEqual(d.run(border - 2)[0], debug(2));
+      assert.equal(d.m.cpu.rip, border + 2);
+      d.watch(2, border + 1, INSTRUCTION);
+      assert.deepEqual(d.run(border - 2)[0], debug(4));
+      assert.equal(d.m.cpu.rip, border + 1);
+      assert.equal(d.m.cpu.regLow(RAX), 5);
     });
 
     it('of instructions are held off as long as the instruction faults, and no longer', async () => {
@@ -187,6 +204,10 @@ for (const kind of ['interpreter', 'compiler', 'auto'] as const) {
       d.m.cpu.setRegNumber(RBX, DATA);
       assert.deepEqual(d.run(), [debug(1), 0]);
       assert.equal(d.m.cpu.retired, 3);
+      d.m.cpu.setRegNumber(RBX, 0x900000);
+      d.enable(0x400).m.cpu.rflags |= FLAG_RF;
+      assert.equal((d.run(CODE + 2)[0] as { vector: number }).vector, 14); // nop; jmp 1
+      assert.equal(d.m.cpu.rflags & FLAG_RF, 0);
     });
 
     it('of instructions and of data are both met by one instruction, one before it and one behind', async () => {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CPU, CPU_INTERRUPT_WAITS } from '../layout.ts';
 import { PAGE_SIZE } from '../memory.ts';
-import { CS, DR6_STEP, RAX, RBX, RDX, RSP } from './registers.ts';
+import { CS, DR6_STEP, FLAG_RF, RAX, RBX, RDX, RSP } from './registers.ts';
 import { PAGE_RW, PAGE_SUPERVISOR, TestMachine } from './testing/machine.ts';
 
 const CODE = 0x400000;
@@ -122,6 +122,20 @@ for (const kind of KINDS) {
       });
       assert.deepEqual(ending, DB);
       assert.equal(m.cpu.rip, CODE + 4);
+    }
+  });
+
+  test(`${kind}: a decision that sets RF holds breakpoints off the next instruction and no other`, async () => {
+    const m = await machine(kind, '0f a2', 'ff c0', 'ff c0'); // cpuid; inc eax; inc eax
+    warm(m);
+    for (let round = 0; round < 3; round++) {
+      m.cpu.rflags = 0x202;
+      const ending = runWith(m, () => {
+        m.cpu.rflags |= FLAG_RF;
+        return 100;
+      });
+      assert.deepEqual(ending, INT3);
+      assert.equal(m.cpu.rflags & FLAG_RF, 0);
     }
   });
 
