@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { CPU_DR } from '../layout.ts';
+import { CPU, CPU_DR, CPU_INTERRUPT_WAITS } from '../layout.ts';
 import { PAGE_SIZE } from '../memory.ts';
 import type { EngineKind } from './engine.ts';
-import { DR6_STEP, FLAG_RF, FLAG_TF, RAX, RBX, RCX, RDI, RSI, RSP } from './registers.ts';
+import { DR6_STEP, FLAG_IF, FLAG_IOPL, FLAG_RF, FLAG_TF, RAX, RBX, RCX, RDI, RSI, RSP } from './registers.ts';
 import { PAGE_RO, PAGE_RW, TestMachine } from './testing/machine.ts';
 
 const CODE = 0x400000;
@@ -305,6 +305,17 @@ for (const kind of ['interpreter', 'compiler', 'auto'] as const) {
       assert.deepEqual(d.run(), [debug(DR6_STEP), 9]);
       assert.equal(cpu.reg(RAX), 0x202);
       assert.notEqual(cpu.rflags & FLAG_TF, 0);
+    });
+
+    it('traps before an interrupt that the instruction lets in', async () => {
+      const d = await Debugged.create(kind, '50 9d 90 cc'); // push rax; popf; nop; int3
+      const { cpu, memory } = d.m;
+      cpu.setRegNumber(RAX, 2 | FLAG_IF | FLAG_IOPL);
+      cpu.rflags = 2 | FLAG_IOPL | FLAG_TF;
+      memory.u32[(CPU + CPU_INTERRUPT_WAITS) >> 2] = 1;
+      assert.deepEqual(d.run(CODE), [debug(DR6_STEP), 1]);
+      assert.deepEqual(d.run(), [debug(DR6_STEP), 2]);
+      memory.u32[(CPU + CPU_INTERRUPT_WAITS) >> 2] = 0;
     });
   });
 }

@@ -529,7 +529,8 @@ export class Engine implements Translator {
     this.onExit = onExit;
     this.stepping = false;
     if (this.cpu.retired === before) return exit;
-    if (exit === Exit.Budget) return this.raise(VECTOR_DB, DR6_STEP);
+    // An interrupt that waits comes behind the trap.
+    if (exit === Exit.Budget || exit === Exit.InterruptWindow) return this.raise(VECTOR_DB, DR6_STEP);
     // Behind the instruction, breakpoints that it has met are reported along with the step.
     const isTrap = exit === Exit.Exception && this.cpu.exitVector === VECTOR_DB;
     return isTrap ? this.raise(VECTOR_DB, this.cpu.exitError | DR6_STEP) : exit;

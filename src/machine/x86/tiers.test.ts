@@ -198,7 +198,11 @@ test('what a repeated instruction takes of the budget is missing behind it', asy
       const before = m.cpu.retired;
       const ended = budget >= 15;
       const what = `${kind}: budget ${budget}`;
-      assert.deepEqual(m.run(CODE, budget), ended ? { exit: 'interrupt', vector: 3 } : { exit: 'budget' }, what);
+      assert.deepEqual(
+        m.run(CODE, budget),
+        ended ? { exit: 'interrupt', vector: 3 } : { exit: 'budget' },
+        what,
+      );
       assert.equal(m.cpu.retired - before, Math.min(budget, 15), what);
       assert.equal(m.cpu.reg(RCX), Math.max(0, 10 - budget), what);
       assert.equal(m.cpu.reg(RAX), Math.min(4, Math.max(0, budget - 10)), what);
