@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { CPU, CPU_DR, CPU_INTERRUPT_WAITS } from '../layout.ts';
+import { CPU, CPU_DR, CPU_INTERRUPT_WAITS, CPU_SIZE } from '../layout.ts';
 import { PAGE_SIZE } from '../memory.ts';
 import type { EngineKind } from './engine.ts';
 import { DR6_STEP, FLAG_IF, FLAG_IOPL, FLAG_RF, FLAG_TF, RAX, RBX, RCX, RDI, RSI, RSP } from './registers.ts';
+import { VcpuState } from './state.ts';
 import { PAGE_RO, PAGE_RW, TestMachine } from './testing/machine.ts';
 
 const CODE = 0x400000;
@@ -277,6 +278,27 @@ for (const kind of ['interpreter', 'compiler', 'auto'] as const) {
       assert.deepEqual(d.run(), [INT3, 14]);
       assert.equal(d.m.state(), state);
       assert.equal(d.m.bytes(DATA, PAGE_SIZE), memory);
+    });
+
+    it('are of one vCPU: what another one did in the meantime does not hide them, nor does it meet them', async () => {
+      const d = await debugged('90 89 03 90 cc');
+      const { engine, memory } = d.m;
+      const [watched, other] = [900, 901].map((mfn) => {
+        const home = memory.framesBase + mfn * PAGE_SIZE;
+        memory.u8.copyWithin(home, CPU, CPU + CPU_SIZE);
+        return new VcpuState(memory, home);
+      });
+      engine.activate(watched!);
+      d.watch(0, DATA, WRITE).watch(1, CODE + 1, INSTRUCTION);
+      for (let round = 0; round < 3; round++) {
+        engine.activate(watched!);
+        assert.deepEqual(d.run(CODE), [debug(2), 1]);
+        d.m.cpu.rflags |= FLAG_RF;
+        assert.deepEqual(d.run(), [debug(1), 3]);
+        engine.activate(other!);
+        for (let again = 0; again < 3; again++) assert.deepEqual(d.run(CODE), [INT3, 5]);
+      }
+      engine.deactivate();
     });
 
     it('are met at the same instruction, however the run is cut', async () => {
