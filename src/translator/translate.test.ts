@@ -155,10 +155,27 @@ describe('a kernel that stops itself', () => {
   });
 
   it('names an index outside the table', async () => {
-    // call_indirect of type () → () at 5, where the module has no table entries
-    const kernel = translate(moduleOf([0x41, 5, 0x11, 0, 0]));
+    // call_indirect of type () → () at 5 and at 0, where the module has no table entries
+    for (const index of [5, 0]) {
+      const kernel = translate(moduleOf([0x41, index, 0x11, 0, 0]));
+      const { report } = await runInEngine(kernel);
+      const { symbols } = await loadKernelImage(kernel, 'kernel');
+      assert.equal(symbols.nearest(report!.rip)?.name, 'kernel/start: undefined table element');
+    }
+  });
+
+  it('names a call through an entry of the table that holds nothing', async () => {
+    const whole = moduleOf([0x41, 0, 0x11, 0, 0]);
+    const afterFunctions = MAGIC.length + TYPES.length + section(3, 1, 1).length;
+    const kernel = translate(
+      Uint8Array.from([
+        ...whole.slice(0, afterFunctions),
+        ...section(4, 1, 0x70, 0, 1),
+        ...whole.slice(afterFunctions),
+      ]),
+    );
     const { report } = await runInEngine(kernel);
     const { symbols } = await loadKernelImage(kernel, 'kernel');
-    assert.equal(symbols.nearest(report!.rip)?.name, 'kernel/start: undefined table element');
+    assert.equal(symbols.nearest(report!.rip)?.name, 'kernel/start: indirect call of another type');
   });
 });

@@ -40,6 +40,7 @@ const CASES: readonly [expected: string, emit: (a: Assembler) => void][] = [
   ['sub [rsp+8],r11', (a) => a.aluToMemory(Alu.sub, 8, { base: RSP, displacement: 8 }, R11)],
   ['test sil,40h', (a) => a.testImmediate(8, RSI, 0x40)],
   ['test rsi,80h', (a) => a.testImmediate(8, RSI, 0x80)],
+  ['test rsi,0FFFFFFFFFFFFFF00h', (a) => a.testImmediate(8, RSI, -256)],
   ['imul eax,[rcx],3E8h', (a) => a.multiplyImmediate(4, RAX, { base: RCX, displacement: 0 }, 1000)],
   ['idiv r11', (a) => a.group3(Group3.idiv, 8, R11)],
   ['ror r13d,1Fh', (a) => a.shiftImmediate(Shift.ror, 4, R13, 31)],
