@@ -121,6 +121,22 @@ for (const wordBits of [64, 32] as const) {
     assert.equal(exports.mcExtend!(1, 16), 0, 'the room is used up');
   });
 
+  test(`a call alone is made with all its arguments, and each call's room is aligned (${width})`, async () => {
+    const { exports, made } = await guestWith(wordBits);
+    const word = (value: number) => (wordBits === 64 ? BigInt(value) : value);
+    exports.mcBatch!();
+    const entry = exports.mcEntry!(0)!;
+    exports.MULTI_update_va_mapping_otherdomain!(entry, 0x5000n, 0x700006001n, word(2), 9);
+    exports.mcIssue!(LAZY_MMU);
+    const given = wordBits === 64 ? [0x5000n, 0x700006001n, 2n, 9n] : [0x5000n, 0x6001n, 7n, 2n, 9n];
+    assert.deepEqual((made[0] as bigint[]).slice(0, 1 + given.length), [22n, ...given]);
+    exports.enterLazyMmuMode!();
+    for (const bytes of [12, 3, 8]) {
+      exports.MULTI_fpu_taskswitch!(exports.mcEntry!(bytes)!, 1);
+      assert.equal(Number(exports.mcArguments!()) % 8, 0);
+    }
+  });
+
   test(`what Xen refuses is reported entry by entry, and the rest was made (${width})`, async () => {
     const { exports, heard, ask } = await guestWith(wordBits, (number) => (number === 5n ? -22n : 0n));
     assert.throws(() => ask(1), WebAssembly.RuntimeError, 'nobody listens');
