@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import * as abi from '../../abi/xen/structures/index.ts';
 import { loadGuest, type TestGuest } from '../testing/index.ts';
 
 type Call = readonly [number: number, ...args: bigint[]];
@@ -134,6 +135,58 @@ for (const wordBits of [64, 32] as const) {
       calls.length = 0;
       assert.equal(exports[`HYPERVISOR_${name}`]!(number === 32 ? 11 : 13, room), -38);
       assert.equal(calls.length, 1);
+    }
+  });
+
+  test(`the old form takes and gives back as much as each command's structure has (${wordBits} bits)`, async () => {
+    const layout = wordBits === 64 ? ('x64' as const) : ('x32' as const);
+    const { exports, calls, machine, room } = await record(wordBits, (called, structure) => {
+      if (called === 32 || called === 33) return ENOSYS;
+      const { offset, size } = called === 16 ? abi.evtchn_op[layout] : abi.physdev_op[layout];
+      for (let i = offset.u; i < size; i++) machine.write(structure! + BigInt(i), 1, 0xffn);
+      return 0n;
+    });
+    for (const [name, old, commands] of [
+      [
+        'event_channel_op',
+        16,
+        [
+          [0, abi.evtchn_bind_interdomain],
+          [1, abi.evtchn_bind_virq],
+          [2, abi.evtchn_bind_pirq],
+          [3, abi.evtchn_close],
+          [4, abi.evtchn_send],
+          [5, abi.evtchn_status],
+          [6, abi.evtchn_alloc_unbound],
+          [7, abi.evtchn_bind_ipi],
+          [8, abi.evtchn_bind_vcpu],
+          [9, abi.evtchn_unmask],
+        ],
+      ],
+      [
+        'physdev_op',
+        19,
+        [
+          [4, undefined],
+          [5, abi.physdev_irq_status_query],
+          [6, abi.physdev_set_iopl],
+          [7, abi.physdev_set_iobitmap],
+          [8, abi.physdev_apic],
+          [9, abi.physdev_apic],
+          [10, abi.physdev_irq],
+          [11, abi.physdev_irq],
+        ],
+      ],
+    ] as const) {
+      for (const [command, structure] of commands) {
+        calls.length = 0;
+        for (let i = 0; i < 48; i++) machine.write(BigInt(room + i), 1, 0n);
+        assert.equal(exports[`HYPERVISOR_${name}`]!(command, room), 0);
+        assert.equal(calls.at(-1)![0], old, `${name} ${command}`);
+        const written =
+          Array.from({ length: 48 }, (_, i) => machine.read(BigInt(room + i), 1)).lastIndexOf(0xffn) + 1;
+        assert.equal(written, structure?.[layout].size ?? 0, `${name} ${command}`);
+      }
     }
   });
 
