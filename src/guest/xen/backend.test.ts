@@ -205,6 +205,184 @@ for (const wordBits of [64, 32] as const) {
     ]);
   });
 
+  test(`a table has 256 gates at most, and what it is told of ends where it ends (${width})`, async () => {
+    const told: number[][] = [];
+    const { exports, machine, pages, layout } = await backend(wordBits, {
+      hypercall: (number, [table]) => {
+        if (number !== 0 || table === 0n) return 0;
+        const { offset, size } = abi.trap_info[layout];
+        const vectors: number[] = [];
+        for (
+          let at = table!;
+          machine.read(at + BigInt(offset.address), wordBits / 8) !== 0n;
+          at += BigInt(size)
+        )
+          vectors.push(Number(machine.read(at + BigInt(offset.vector), 1)));
+        told.push(vectors);
+        return 0;
+      },
+    });
+    const gate = BigInt.asIntN(64, (0x8e00n << 32n) | (0xe033n << 16n) | 0x100n);
+    const table = pages + PAGE;
+    const bytes = wordBits / 4;
+    for (const vector of [3, 6, 255, 256]) machine.write(BigInt(table + vector * bytes), 8, gate);
+    exports.xenLoadIdt!(table, 300);
+    exports.xenWriteIdtEntry!(table, 6, gate, 0n);
+    assert.deepEqual(told, [[3, 6, 255], [6]]);
+  });
+
+  test(`a port is asked for with all that belongs to it, and a closed one is masked and nobody's (${width})`, async () => {
+    const asked: bigint[][] = [];
+    const { exports, machine, pages, heard, layout } = await backend(wordBits, {
+      hypercall: (_, [command, argument]) => {
+        asked.push([command!, machine.read(argument!, 8)]);
+        return 0;
+      },
+    });
+    /** The command asked for last, and its structure's first 8 bytes as far as they count. */
+    const last = (counting: bigint) => {
+      const [command, first] = asked.splice(0).at(-1)!;
+      return [command, first! & counting];
+    };
+    const ONE_WORD = 0xffffffffn;
+    exports.bindVirq!(3, 7);
+    assert.deepEqual(last(0xffffffff_ffffffffn), [1n, (7n << 32n) | 3n]);
+    exports.bindIpi!(5);
+    assert.deepEqual(last(ONE_WORD), [7n, 5n]);
+    exports.allocateUnbound!(9);
+    assert.deepEqual(last(ONE_WORD), [6n, (9n << 16n) | 0x7ff0n]);
+    exports.bindInterdomain!(9, 33);
+    assert.deepEqual(last(0xffffffff_0000ffffn), [0n, (33n << 32n) | 9n]);
+    exports.notifyPort!(12);
+    assert.deepEqual(last(ONE_WORD), [4n, 12n]);
+    exports.listenToPort!(12);
+    exports.closePort!(12);
+    assert.deepEqual(last(ONE_WORD), [3n, 12n]);
+    const mask = () => machine.read(BigInt(pages + abi.shared_info[layout].offset.evtchn_mask), 2);
+    assert.equal(mask(), 1n << 12n);
+    exports.deliverEvent!(12);
+    assert.deepEqual(heard(), []);
+  });
+
+  test(`a grant is for reading or for both, and lasts while it is in use (${width})`, async () => {
+    const { exports, machine, pages, word } = await backend(wordBits);
+    const table = pages + PAGE;
+    assert.equal(exports.setupGrants!(table), 1);
+    const entry = (reference: number) => machine.read(BigInt(table + 8 * reference), 8);
+    assert.equal(exports.grantAccess!(7, word(0x1234), 1), 8);
+    assert.equal(entry(8), (0x1234n << 32n) | (7n << 16n) | 5n);
+    assert.equal(exports.grantAccess!(7, word(0x1235), 0), 9);
+    assert.equal(entry(9), (0x1235n << 32n) | (7n << 16n) | 1n);
+    for (const inUse of [8n, 16n]) {
+      machine.write(BigInt(table + 8 * 9), 2, 1n | inUse);
+      assert.equal(exports.endAccess!(9), 0);
+      assert.equal(entry(9) & 0xffffn, 1n | inUse);
+    }
+    machine.write(BigInt(table + 8 * 9), 2, 1n);
+    assert.equal(exports.endAccess!(9), 1);
+    assert.equal(entry(9) & 0xffffn, 0n);
+    for (let i = 9; i < 512; i++) assert.equal(exports.grantAccess!(7, word(1), 0), i);
+    assert.equal((exports.grantAccess!(7, word(1), 0) as number) >>> 0, 0xffffffff, 'there are no more');
+  });
+
+  test(`there is no grant table where Xen says so, in the call or in its structure (${width})`, async () => {
+    for (const [result, status, found] of [
+      [-38, 0n, 0],
+      [0, 0xffffn, 0],
+      [0, 0n, 1],
+    ] as const) {
+      const { exports, machine, pages, layout } = await backend(wordBits, {
+        hypercall: (number, [, argument]) => {
+          if (number !== 20) return 0;
+          machine.write(argument! + BigInt(abi.gnttab_setup_table[layout].offset.status), 2, status);
+          return result;
+        },
+      });
+      assert.equal(exports.setupGrants!(pages + PAGE), found);
+    }
+  });
+
+  test(`a timer that was stopped, or has come, is not set again by a resume (${width})`, async () => {
+    const { exports, machine, calls, layout } = await backend(wordBits, {
+      hypercall: (number, [, argument]) => {
+        if (number === EVENT_CHANNEL_OP)
+          machine.write(argument! + BigInt(abi.evtchn_bind_virq[layout].offset.port), 4, 5n);
+        return 0;
+      },
+    });
+    exports.xenTimeInit!();
+    exports.listenToTimerAndConsole!();
+    const setByResume = () => {
+      exports.callBefore!();
+      calls.length = 0;
+      exports.callAfter!(0);
+      return calls.some(([number, command]) => number === 24n && command === 8n);
+    };
+    assert.equal(setByResume(), false, 'nobody wanted one');
+    exports.xenSetNextEvent!(1000n);
+    assert.equal(setByResume(), true);
+    exports.xenStopTimer!();
+    assert.equal(setByResume(), false, 'stopped');
+    exports.xenSetNextEvent!(1000n);
+    exports.deliverEvent!(5);
+    assert.equal(setByResume(), false, 'come');
+  });
+
+  test(`a timer that was due while the domain was away comes at once (${width})`, async () => {
+    let tsc = 0n;
+    const { exports, machine, calls, pages, layout } = await backend(wordBits, {
+      on: { rdtsc: () => tsc },
+      hypercall: (number, [, argument]) => {
+        if (number === EVENT_CHANNEL_OP)
+          machine.write(argument! + BigInt(abi.evtchn_bind_virq[layout].offset.port), 4, 5n);
+        return 0;
+      },
+    });
+    const { tsc_to_system_mul, tsc_shift } = abi.vcpu_time_info[layout].offset;
+    const time = pages + abi.vcpu_info[layout].offset.time;
+    machine.write(BigInt(time + tsc_to_system_mul), 4, 0x80000000n);
+    machine.write(BigInt(time + tsc_shift), 1, 1n);
+    exports.xenTimeInit!();
+    exports.xenSetNextEvent!(1000n);
+    tsc = 5000n;
+    exports.callBefore!();
+    exports.callAfter!(0);
+    assert.equal(timerSet(machine, calls), 5000n);
+  });
+
+  test(`nobody takes a clock or a date that is written meanwhile (${width})`, async () => {
+    /** What happens at the fences to come. */
+    const events: (() => void)[] = [];
+    const { exports, machine, pages, layout } = await backend(wordBits, {
+      on: { rdtsc: () => 0n, fence: () => events.shift()?.() },
+    });
+    assert.equal(exports.xenGetTscKhz!(), 0, 'nothing is published yet');
+    const clock = abi.vcpu_time_info[layout].offset;
+    const date = abi.shared_info[layout].offset;
+    const time = pages + abi.vcpu_info[layout].offset.time;
+    const write = (at: number, bytes: number, value: bigint) => () => machine.write(BigInt(at), bytes, value);
+    // All of an update falls between the second fence and the next look, which finds another even version.
+    const update = (version: number, value: number, bytes: number, next: bigint) => [
+      () => {},
+      () => {
+        write(version, 4, 2n)();
+        write(value, bytes, next)();
+      },
+    ];
+    events.push(...update(time + clock.version, time + clock.system_time, 8, 42n));
+    assert.equal(exports.xenSchedClock!(), 42n);
+    events.push(...update(pages + date.wc_version, pages + date.wc_sec, 4, 7n));
+    assert.equal(exports.xenGetWallclock!(), 7_000_000_042n);
+    // An odd version, which is the same at the end: the writer stands in the midst of it.
+    write(pages + date.wc_version, 4, 3n)();
+    events.push(
+      () => {},
+      () => {},
+      ...update(pages + date.wc_version, pages + date.wc_sec, 4, 8n),
+    );
+    assert.equal(exports.xenGetWallclock!(), 8_000_000_042n);
+  });
+
   for (const cancelled of [true, false]) {
     const what = cancelled
       ? 'a suspend that was called off leaves all as it was'

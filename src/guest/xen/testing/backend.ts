@@ -23,6 +23,7 @@ export * from '../page-walk';
 export * from '../patch';
 export * from '../segments';
 export * from '../suspend';
+export { callAfter, callBefore } from '../suspend-hooks';
 export * from '../table-pages';
 export * from '../time';
 export * from '../traps';
