@@ -97,6 +97,16 @@ for (const wordBits of [64, 32] as const) {
     ]);
   });
 
+  test(`an entry that is taken away at once was set before, lazy mode or not (${width})`, async () => {
+    const { exports, seen } = await guestWithTable(wordBits);
+    exports.xenEnterLazyMmu!();
+    exports.xenSetPte!(TABLE, 0x5063n);
+    exports.xenGetAndClearPte!(TABLE);
+    assert.deepEqual(seen, [[[maddr(TABLE), 0x5063n]]]);
+    exports.xenLeaveLazyMmu!();
+    assert.equal(seen.length, 1);
+  });
+
   test(`64 updates are one request, and the 65th begins another (${width})`, async () => {
     const { exports, seen } = await guestWithTable(wordBits);
     exports.xenEnterLazyMmu!();
