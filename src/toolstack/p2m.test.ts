@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { arch_shared_info, shared_info } from '../abi/xen/structures/index.ts';
 import { MachineMemory, PAGE_SIZE } from '../machine/memory.ts';
 import type { XenDomain } from '../xen/domain.ts';
+import { DATA, entry, GUEST_BASE, RW, TestMachine } from '../xen/mm/testing/machine.ts';
 import { tableOf } from './images/symbols.ts';
 import { drawP2m, readP2m } from './p2m.ts';
 
@@ -116,4 +117,72 @@ test('what leads nowhere is no tree', () => {
   }
   memory.write64(TOP_LIST * PAGE_SIZE + 24, 9999, 0);
   assert.equal(readP2m(domain), undefined);
+});
+
+/**
+ * A guest that tells of its P2M by a linear list: pages 10 to 19 of its address space. 10 and 11 are leaves of its own, 13 and
+ * 14 share one that is missing, 15 and 16 one of identity; nothing is mapped at 12 and from 17 on.
+ */
+function linearExample(frames = 10 * PER_PAGE) {
+  const machine = TestMachine.create();
+  const guest = machine.guest(1);
+  const fill = (slot: number, low: number, high: number) => {
+    for (let i = 0; i < PER_PAGE; i++) machine.write(guest.frames[slot]!, i, { low, high });
+  };
+  fill(10, 20, 0);
+  fill(11, -1, -1);
+  fill(13, -1, -1);
+  fill(15, 0x40000, IDENTITY);
+  fill(17, 0x1234, 0x80000000 | 0);
+  machine.write(guest.frames[10]!, 511, { low: 0x1234, high: 0x80000000 | 0 });
+  const at = (slot: number) => GUEST_BASE + slot * PAGE_SIZE;
+  for (const [slot, shared] of [
+    [14, 13],
+    [16, 15],
+  ] as const) {
+    assert.equal(guest.map(at(slot), entry(guest.frames[shared]!, DATA & ~RW)), 0);
+  }
+  for (const slot of [12, 17, 18, 19]) assert.equal(guest.map(at(slot), { low: 0, high: 0 }), 0);
+  const sharedInfo = guest.unmapped() * PAGE_SIZE;
+  const { max_pfn, p2m_cr3, p2m_vaddr } = arch_shared_info.x64.offset;
+  const arch = sharedInfo + shared_info.x64.offset.arch;
+  const { memory } = machine;
+  memory.write64(arch + max_pfn, frames, 0);
+  memory.write64(arch + p2m_vaddr, at(10), 0);
+  const tell = (root: number) => memory.write64(arch + p2m_cr3, root * PAGE_SIZE, 0);
+  tell(guest.l4);
+  const domain = { host: { memory }, mm: guest.domain.mm, sharedInfo } as unknown as XenDomain;
+  return { domain, guest, tell };
+}
+
+test('a linear list is drawn with its shared leaves, and with holes where nothing is mapped', () => {
+  const { domain } = linearExample();
+  assert.deepEqual(drawP2m(readP2m(domain)!), [
+    '5120 frames, 512 to a leaf, told by a linear list',
+    '',
+    '     p2m              mid                 leaf',
+    '  /-------\\',
+    '  |       |     /-----------\\',
+    '  |     0 |---->|         0 |---> 511 mfn, 1 FOREIGN           pfn 0x0..0x1ff',
+    '  |       |     |         1 |---> 512 ~0                       pfn 0x200..0x3ff',
+    '  |       |     |         2 |---> not mapped                   pfn 0x400..0x5ff',
+    '  |       |     |      3..4 |---> p2m_missing                  pfn 0x600..0x9ff',
+    '  |       |     |      5..6 |---> p2m_identity                 pfn 0xa00..0xdff',
+    '  |       |     \\-----------/',
+    '  \\-------/',
+  ]);
+});
+
+test('a linear list may begin with a hole', () => {
+  const { domain, guest } = linearExample();
+  assert.equal(guest.map(GUEST_BASE + 10 * PAGE_SIZE, { low: 0, high: 0 }), 0);
+  assert.match(drawP2m(readP2m(domain)!).join('\n'), /\| {9}0 \|---> not mapped .*\n.*1 \|---> 512 ~0/);
+});
+
+test('a linear list is looked for in a table of the highest level, and in no other frame', () => {
+  const { domain, guest, tell } = linearExample();
+  for (const root of [guest.l3, guest.frames[10]!, 9999]) {
+    tell(root);
+    assert.equal(readP2m(domain), undefined, `${root}`);
+  }
 });

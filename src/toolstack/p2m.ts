@@ -14,7 +14,7 @@ import type { Gva, MachineMemory, Mfn } from '../machine/memory.ts';
 import { PAGE_SIZE } from '../machine/memory.ts';
 import { XenDomain } from '../xen/domain.ts';
 import { DomainMemory } from '../xen/mm/domain-memory.ts';
-import { PGT_l4_page_table } from '../xen/mm/page-info.ts';
+import { PAGE_PRESENT, PGT_l4_page_table } from '../xen/mm/page-info.ts';
 import { guestL1eWord, NO_ENTRY } from '../xen/mm/walk.ts';
 import type { SymbolTable } from './images/index.ts';
 
@@ -42,11 +42,14 @@ export interface P2mLeaf {
   readonly runs: readonly { readonly kind: EntryKind; readonly count: number }[];
 }
 
+/** The leaves below an entry of the top level; undefined where none is mapped. */
+type Leaves = readonly (P2mLeaf | undefined)[];
+
 /** The tree: for each entry of the top level its leaves, or undefined where all of them are missing. */
 export interface P2mTree {
   readonly frames: number;
   readonly told: 'frame lists' | 'a linear list';
-  readonly mids: readonly (readonly P2mLeaf[] | undefined)[];
+  readonly mids: readonly (Leaves | undefined)[];
 }
 
 /** Reads the tree of a 64-bit domain; undefined if it tells nothing, or what it tells leads nowhere. */
@@ -137,7 +140,8 @@ function readLinear(domain: XenDomain, frames: number, root: Mfn, start: Gva): P
   const leaves: (Mfn | undefined)[] = [];
   for (let i = 0; i < Math.ceil(frames / PER_PAGE); i++) {
     const entry = guestL1eWord(table, root, start + i * PAGE_SIZE);
-    if (entry === NO_ENTRY) leaves.push(undefined);
+    // Room for an entry is not an entry.
+    if (entry === NO_ENTRY || (table.words[entry]! & PAGE_PRESENT) === 0) leaves.push(undefined);
     else
       leaves.push(((table.words[entry + 1]! & 0xfffff) * TWO_32 + (table.words[entry]! >>> 0)) / PAGE_SIZE);
   }
@@ -208,17 +212,19 @@ export function drawP2m(tree: P2mTree): string[] {
   return lines;
 }
 
-function drawMid(label: string, leaves: readonly P2mLeaf[], firstLeaf: number): string[] {
+function drawMid(label: string, leaves: Leaves, firstLeaf: number): string[] {
   const beside = '  |       |     ';
-  const rows = together(leaves, ({ shared, runs }) => shared ?? runsText(runs)).map(
-    ({ from, to, value }, i) => {
-      const first = (firstLeaf + from) * PER_PAGE;
-      const last = (firstLeaf + to + 1) * PER_PAGE - 1;
-      const what = (value.shared ?? runsText(value.runs)).padEnd(28);
-      return `${i === 0 ? `${label}---->` : beside}| ${range(from, to, 9)} |---> ${what} pfn ${hex(first)}..${hex(last)}`;
-    },
-  );
+  const rows = together(leaves, leafText).map(({ from, to, value }, i) => {
+    const first = (firstLeaf + from) * PER_PAGE;
+    const last = (firstLeaf + to + 1) * PER_PAGE - 1;
+    const what = leafText(value).padEnd(28);
+    return `${i === 0 ? `${label}---->` : beside}| ${range(from, to, 9)} |---> ${what} pfn ${hex(first)}..${hex(last)}`;
+  });
   return [`${beside}/-----------\\`, ...rows, `${beside}\\-----------/`];
+}
+
+function leafText(leaf: P2mLeaf | undefined): string {
+  return leaf === undefined ? 'not mapped' : (leaf.shared ?? runsText(leaf.runs));
 }
 
 function runsText(runs: P2mLeaf['runs']): string {
