@@ -117,6 +117,16 @@ test('an image that is full of what a table begins with is given up', () => {
   assert.equal(carriedTable([{ bytes: image }]), undefined);
 });
 
+test('an image of nothing but digits as tokens is given up, and what stands behind them is not found', () => {
+  const good = table(true);
+  const image = new Uint8Array(1_200_000 + good.length);
+  image.set(good, 1_200_000);
+  for (let at = 0; at < 1_200_000; at += 2) image[at] = 0x30 + ((at / 2) % 10);
+  assert.deepEqual(readKallsyms(image), []);
+  // A tenth of them is passed over.
+  assert.deepEqual(readKallsyms(image.subarray(1_080_000)), SYMBOLS);
+});
+
 test('a table whose names are longer together than any kernel’s is none', () => {
   const name = (length: number): NamedAddress[] =>
     SYMBOLS.map(({ address }, i) => ({ name: i === 20 ? '\x02'.repeat(length) : `start_${i}`, address }));

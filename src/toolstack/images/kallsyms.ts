@@ -25,7 +25,7 @@ const LONGEST_TABLE = 32 * 1024 * 1024;
 const FEWEST_SYMBOLS = SYMBOLS_A_MARKER * 2;
 /** All tokens together are at most so long. */
 const LONGEST_TOKENS = 65536;
-/** So many steps are made to find the names, and no more: a stock kernel takes half a million, an evil one could ask for any number. */
+/** So many steps are made to find tokens and names, and no more: a stock kernel takes half a million, an evil one could ask for any number. */
 const MOST_STEPS = 2 ** 23;
 /** Names that are longer together are no kernel's: Linux's have some 6 MB, while a token repeated gives any length. */
 const MOST_NAME_CHARACTERS = 2 ** 25;
@@ -63,7 +63,7 @@ export function readKallsyms(image: Uint8Array): NamedAddress[] {
 /** What may be such a table, as far as its names and tokens go. */
 function* findTables(image: Uint8Array, view: DataView): Generator<{ tokens: Tokens; names: Names }> {
   const steps = new Steps();
-  for (const tokens of findTokens(image, view)) {
+  for (const tokens of findTokens(image, view, steps)) {
     const names = findNames(view, tokens, steps);
     if (names !== undefined) yield { tokens, names };
   }
@@ -73,7 +73,7 @@ function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
   return new DataView(buffer, byteOffset, byteLength);
 }
 
-/** Counts what looking for names takes. */
+/** Counts what looking for tokens and names takes. */
 class Steps {
   private made = 0;
 
@@ -99,13 +99,14 @@ interface Names {
 
 const aligned = (offset: number): number => Math.ceil(offset / 8) * 8;
 
-function* findTokens(image: Uint8Array, view: DataView): Generator<Tokens> {
+function* findTokens(image: Uint8Array, view: DataView, steps: Steps): Generator<Tokens> {
   for (let at = image.indexOf(FIRST_DIGIT); at >= 0; at = image.indexOf(FIRST_DIGIT, at + 1)) {
     if (!isDigits(image, at)) continue;
     // From the token "0" to the end of the last one; where the first one begins, the index tells.
     const tail = image.subarray(at, at + LONGEST_TOKENS);
     let length = 0;
     for (let token = FIRST_DIGIT; token < TOKENS; token++) {
+      if (!steps.more()) return;
       length = tail.indexOf(0, length) + 1;
       if (length === 0) break;
     }
