@@ -48,10 +48,12 @@ export function readGuestInfo({ reader, sections }: Elf): XenStatements | undefi
 }
 
 /**
- * A C integer constant (0x…, 0…, or decimal) of 64 bits as a signed number; anything else is 0, as with
- * strtoull.
+ * A C integer constant (0x…, 0…, or decimal) of 64 bits as a signed number. Anything else is 0, and what is too large the
+ * largest, as with strtoull.
  */
 function integer(text: string): number {
-  if (/^0[0-7]+$/.test(text)) return Number.parseInt(text, 8);
-  return /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(BigInt.asIntN(64, BigInt(text))) : 0;
+  if (!/^(0x[0-9a-f]+|\d+)$/i.test(text)) return 0;
+  const value = BigInt(/^0[0-7]+$/.test(text) ? `0o${text}` : text);
+  return Number(BigInt.asIntN(64, value > largest ? largest : value));
 }
+const largest = 2n ** 64n - 1n;

@@ -210,6 +210,27 @@ test('with __xen_guest, physical addresses are virtual ones unless it says other
   assert.equal(segments[0].physical, 0x1000);
 });
 
+test('numbers in a __xen_guest string are those of C', async () => {
+  const at = (base: number, text: string): ElfImageOptions => ({
+    physical: base + 0x1000,
+    notes: [],
+    guestInfo: `XEN_VER=xen-3.0,LOADER=generic,VIRT_BASE=${text}`,
+  });
+  for (const [text, base] of [
+    ['0xC0000000', 0xc000_0000],
+    ['3221225472', 0xc000_0000],
+    ['030000000000', 0xc000_0000],
+    ['0xffffffff80000000', upperBase],
+    ['01777777777760000000000', upperBase],
+    ['none', 0],
+  ] as const) {
+    assert.equal((await load(at(base, text))).info.virtBase, base, text);
+  }
+  for (const text of ['0', '9', '0x']) {
+    await refuses(at(0, `${text}${'7'.repeat(3000)}`), /not an address range|below its VIRT_BASE/);
+  }
+});
+
 test('notes win over a __xen_guest string', async () => {
   const { info } = await load({ guestInfo: 'LOADER=other,XEN_VER=xen-2.0' });
   assert.equal(info.source, 'notes');
@@ -335,6 +356,18 @@ test('addresses that contradict each other are refused', async () => {
   await refuses({ physical: 2 ** 50 }, /not an address range of 64 bits/);
   await refuses({ memorySize: 2 }, /larger in the file than in memory/);
   await refuses({ memorySize: 2 ** 40 }, /wants \d+ bytes of memory/);
+});
+
+test('a note L1_MFN_VALID may have some pairs, but not as many as the file is long', async () => {
+  const pairs = (count: number) => ({
+    type: elfnote.XEN_ELFNOTE_L1_MFN_VALID,
+    desc: Uint8Array.from({ length: 16 * count }, (_, i) => (i % 4 === 0 ? i / 4 + 1 : 0)),
+  });
+  const { info } = await load({ notes: withNotes(pairs(2), pairs(14)) });
+  assert.equal(info.l1MfnValid.length, 16);
+  assert.deepEqual(info.l1MfnValid[1], { maskLow: 5, maskHigh: 6, valueLow: 7, valueHigh: 8 });
+  await refuses({ notes: withNotes(pairs(3), pairs(14)) }, /too many pairs in its notes L1_MFN_VALID/);
+  await refuses({ notes: withNotes(pairs(300_000)) }, /too many pairs in its notes L1_MFN_VALID/);
 });
 
 test('notes without end are given up', async () => {

@@ -16,6 +16,8 @@ import { addFeatures, noStatements, type XenStatements } from './statements.ts';
 /** As in libelf: many headers may point at the same long run of notes, and reading must end. */
 const maxNotes = 65536;
 const noteHeaderBytes = 12;
+/** Linux states one pair. Who states more than these, in all its notes, means something else. */
+const maxL1MfnValid = 16;
 const owner = 'Xen';
 
 interface Note {
@@ -42,7 +44,7 @@ const handlers: Readonly<Record<number, (to: XenStatements, note: Note) => void>
   [elfnote.XEN_ELFNOTE_FEATURES]: (to, note) => text(note, (value) => addFeatures(to, value, note.reader)),
   [elfnote.XEN_ELFNOTE_BSD_SYMTAB]: (to, note) => text(note, (value) => (to.bsdSymtab ||= value === 'yes')),
   [elfnote.XEN_ELFNOTE_HV_START_LOW]: (to, note) => (to.hvStartLow = numeric(note)),
-  [elfnote.XEN_ELFNOTE_L1_MFN_VALID]: (to, note) => to.l1MfnValid.push(...l1MfnValid(note)),
+  [elfnote.XEN_ELFNOTE_L1_MFN_VALID]: addL1MfnValid,
   [elfnote.XEN_ELFNOTE_SUSPEND_CANCEL]: (to, note) => (to.suspendCancel = numeric(note) !== 0),
   [elfnote.XEN_ELFNOTE_INIT_P2M]: (to, note) => (to.initP2m = numeric(note)),
   [elfnote.XEN_ELFNOTE_MOD_START_PFN]: (to, note) => (to.modStartPfn = numeric(note) !== 0),
@@ -128,6 +130,14 @@ function setPaeMode(to: XenStatements, value: string): void {
 function addSupportedFeatures(to: XenStatements, { reader, at, bytes }: Note): void {
   if (bytes === 0 || bytes % 4 !== 0) return;
   to.supportedFeatures = (to.supportedFeatures | reader.u32(at, 'a Xen note')) >>> 0;
+}
+
+function addL1MfnValid(to: XenStatements, note: Note): void {
+  const pairs = note.bytes === 8 ? 1 : Math.floor(note.bytes / 16);
+  if (to.l1MfnValid.length + pairs > maxL1MfnValid) {
+    throw note.reader.error('corrupt: too many pairs in its notes L1_MFN_VALID');
+  }
+  to.l1MfnValid.push(...l1MfnValid(note));
 }
 
 function l1MfnValid({ reader, at, bytes }: Note): XenStatements['l1MfnValid'] {
