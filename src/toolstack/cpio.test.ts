@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
-import { bytesOfPath, CpioError, cpio, pathOfBytes, readCpio, writeCpio } from './cpio.ts';
+import { bytesOfPath, CpioError, cpio, fileTypes, pathOfBytes, readCpio, writeCpio } from './cpio.ts';
 
 const text = (value: string) => new TextEncoder().encode(value);
 
@@ -71,6 +71,56 @@ test('a path that is no UTF-8 comes back as the same bytes', () => {
     assert.deepEqual(Buffer.from(bytesOfPath(entry.path)), Buffer.of(0xff));
   }
   assert.equal(pathOfBytes(Buffer.from('ü/€/💀')), 'ü/€/💀');
+});
+
+test('a path of any number of names that are no UTF-8 can be read', () => {
+  const bytes = new Uint8Array(40_000).fill(0x2f);
+  for (let i = 1; i < bytes.length; i += 2) bytes[i] = 0xff;
+  assert.deepEqual(bytesOfPath(pathOfBytes(bytes)), bytes);
+  assert.equal(pathOfBytes(text('/a//b/')), '/a//b/');
+  assert.equal(pathOfBytes(text('\ufeffa')), '\ufeffa');
+  assert.equal(pathOfBytes(text('')), '');
+});
+
+/** The archive with one of its first header's fields, of which each has eight digits, changed. */
+function withField(archive: Uint8Array, field: number, value: number): Uint8Array {
+  const changed = archive.slice();
+  changed.set(text(value.toString(16).padStart(8, '0').toUpperCase()), 6 + field * 8);
+  return changed;
+}
+
+test('a member whose path or data is as long as no archive can have it is refused', () => {
+  const [filesize, namesize] = [6, 11];
+  const archive = writeCpio([cpio.file('a'.repeat(4095), new Uint8Array(3000))]);
+  assert.equal(readCpio(archive)[0].path.length, 4095);
+  assert.deepEqual(readCpio(withField(archive, namesize, 4096)), readCpio(archive), 'digits in upper case');
+  assert.throws(() => readCpio(withField(archive, namesize, 4097)), /a path of 4097 bytes at 0/);
+  assert.throws(() => readCpio(withField(archive, namesize, 0)), /no path at 0/);
+  assert.throws(() => readCpio(withField(archive, namesize, archive.length)), /no path at 0/);
+  const dataAt = 110 + 4096 + 2;
+  const rest = archive.length - dataAt;
+  assert.throws(() => readCpio(withField(archive, filesize, rest + 1)), /"a+.*" does not end/);
+  assert.throws(() => readCpio(withField(archive, filesize, rest)), /no trailer/);
+});
+
+test('an archive keeps a path apart from what would end it', () => {
+  assert.throws(() => writeCpio([cpio.file('a\0b', text(''))]), CpioError);
+  assert.throws(() => writeCpio([cpio.file('TRAILER!!!', text(''))]), CpioError);
+});
+
+test('a directory counts as two links, and devices keep their numbers', () => {
+  const device = { path: 'disk', mode: fileTypes.block | 0o660, device: { major: 202, minor: 1 } };
+  const archive = writeCpio([cpio.directory('etc'), device, cpio.characterDevice('tty', 4, 64)]);
+  assert.deepEqual(readCpio(archive), [
+    device,
+    { path: 'etc', mode: fileTypes.directory | 0o755 },
+    { path: 'tty', mode: fileTypes.character | 0o600, device: { major: 4, minor: 64 } },
+  ]);
+  const nlinkOf = (path: string) =>
+    Buffer.from(archive)
+      .toString('latin1', Buffer.from(archive).indexOf(`${path}\0`) - 110)
+      .slice(38, 46);
+  assert.deepEqual(['disk', 'etc', 'tty'].map(nlinkOf), ['00000001', '00000002', '00000001']);
 });
 
 test('an archive that is cut before its trailer is refused', () => {

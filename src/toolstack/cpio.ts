@@ -49,13 +49,20 @@ export class CpioError extends Error {
  * becomes a lone surrogate, U+DC80 and above, as Python does it (PEP 383), and `bytesOfPath` makes the same byte of it.
  */
 export function pathOfBytes(bytes: Uint8Array): string {
+  const names: string[] = [];
+  for (let start = 0; start <= bytes.length; ) {
+    const slash = bytes.indexOf(SLASH, start);
+    const end = slash < 0 ? bytes.length : slash;
+    names.push(nameOfBytes(bytes.subarray(start, end)));
+    start = end + 1;
+  }
+  return names.join('/');
+}
+
+function nameOfBytes(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    const slash = bytes.indexOf(SLASH);
-    if (slash >= 0) {
-      return `${pathOfBytes(bytes.subarray(0, slash))}/${pathOfBytes(bytes.subarray(slash + 1))}`;
-    }
     return Array.from(bytes, (byte) => String.fromCharCode(byte < 0x80 ? byte : 0xdc00 + byte)).join('');
   }
 }
@@ -73,6 +80,8 @@ const magic = '070701';
 const SLASH = 0x2f;
 const headerChars = 110;
 const trailerPath = 'TRAILER!!!';
+/** Linux's PATH_MAX, the NUL included. */
+const longestPath = 4096;
 /** Archives are padded to this, by custom of tapes that Linux's own tools keep up. */
 const archiveBlockBytes = 512;
 /** The header's fields in order, after the magic. */
@@ -233,6 +242,8 @@ function readHeader(archive: Uint8Array, at: number): { fields: Fields; path: st
   const pathEnd = at + headerChars + fields.namesize;
   if (fields.namesize === 0 || pathEnd > archive.length)
     throw new CpioError(`truncated archive: no path at ${at}`);
+  if (fields.namesize > longestPath)
+    throw new CpioError(`not a newc archive: a path of ${fields.namesize} bytes at ${at}`);
   const path = pathOfBytes(archive.subarray(at + headerChars, pathEnd - 1));
   return { fields, path, dataAt: at + roundUp(headerChars + fields.namesize, 4) };
 }
