@@ -7,7 +7,7 @@ import { decodeX86 } from './bcj.ts';
 import { crc32 } from './crc32.ts';
 import { ImageError } from './error.ts';
 import { unpackPayload } from './payload.ts';
-import { latin1, storedLz4, withSize } from './testing/elf-image.ts';
+import { concat, latin1, storedLz4, withSize } from './testing/elf-image.ts';
 import {
   lz4Stream,
   samplePayload,
@@ -71,6 +71,68 @@ for (const [name, payload] of payloads) {
     }
   });
 }
+
+/** An xz stream without check, its fields and headers given as they stand before their CRC; no index follows. */
+function xzOf(blocks: readonly { readonly header: readonly number[]; readonly lzma2: readonly number[] }[]) {
+  const crcOf = (bytes: Uint8Array) => {
+    const crc = crc32(bytes);
+    return Uint8Array.of(crc, crc >>> 8, crc >>> 16, crc >>> 24);
+  };
+  const flags = Uint8Array.of(0, 0);
+  const parts = [xzStream.subarray(0, 6), flags, crcOf(flags)];
+  for (const { header, lzma2 } of blocks) {
+    const padded = Uint8Array.from([...header, ...new Array(-header.length & 3).fill(0)]);
+    padded[0] = padded.length / 4;
+    parts.push(padded, crcOf(padded), Uint8Array.from(lzma2), new Uint8Array(-lzma2.length & 3));
+  }
+  return concat([...parts, new Uint8Array(4)]);
+}
+/** The header of a block with LZMA2 alone, and LZMA2 data that are one byte as it is. */
+const plainHeader = [0, 0, 0x21, 1, 0];
+const storedByte = [1, 0, 0, 0x41, 0];
+const unpackXzOf = (size: number, ...blocks: Parameters<typeof xzOf>[0]) =>
+  unpackPayload(withSize(xzOf(blocks), size), 'kernel');
+
+test('an xz payload may have many blocks, but not any number', async () => {
+  const block = { header: plainHeader, lzma2: storedByte };
+  const blocks = (count: number) => new Array<typeof block>(count).fill(block);
+  assert.deepEqual(await unpackXzOf(1024, ...blocks(1024)), new Uint8Array(1024).fill(0x41));
+  await assert.rejects(unpackXzOf(1025, ...blocks(1025)), imageError(/xz payload has too many blocks/));
+});
+
+test('an xz block may state its sizes, and must not use what is unknown', async () => {
+  const lzma2 = storedByte;
+  for (const [flags, ...sizes] of [
+    [0x40, 0x05],
+    [0x80, 0x81, 0x00],
+    [0xc0, 0x85, 0x00, 0x01],
+  ]) {
+    const header = [0, flags, ...sizes, 0x21, 1, 0];
+    assert.deepEqual(await unpackXzOf(1, { header, lzma2 }), Uint8Array.of(0x41));
+  }
+  for (const [header, reason] of [
+    [[0, 0, 0x21, 2, 0, 0], /uses the filters 0x21; supported/],
+    [[0, 0, 0x04, 0], /uses the filters 0x4; supported/],
+    [[0, 1, 0x07, 0, 0x21, 1, 0], /uses the filters 0x7, 0x21; supported/],
+    [[0, 1, 0x21, 1, 0, 0x21, 1, 0], /uses the filters 0x21, 0x21; supported/],
+    [[0, 2, 0x04, 0, 0x04, 0, 0x21, 1, 0], /uses the filters 0x4, 0x4, 0x21; supported/],
+    [[0, 1, 0x03, 1, 0, 0x21, 1, 0], /uses a filter with properties/],
+    [[0, 4, 0x21, 1, 0], /bad xz payload/],
+  ] as const) {
+    await assert.rejects(unpackXzOf(1, { header, lzma2 }), imageError(reason), `${header}`);
+  }
+});
+
+test('an xz payload with a check of another kind is refused by its number', async () => {
+  const stream = xzStream.slice();
+  stream[7] = 4; // CRC-64, which xz itself takes by default
+  const crc = crc32(stream.subarray(6, 8));
+  new DataView(stream.buffer).setUint32(8, crc, true);
+  await assert.rejects(
+    unpackPayload(withSize(stream, sample.length), 'kernel'),
+    imageError(/a check of an unsupported kind \(4\)/),
+  );
+});
 
 test('a change that the CRC can see is seen', async () => {
   const changed = xzStream.slice();

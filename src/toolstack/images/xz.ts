@@ -25,10 +25,15 @@ const headerMagic = [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00];
 const footerMagic = [0x59, 0x5a];
 const streamHeaderBytes = 12;
 
+/** Of a block's flags; a decoder must not go on where one is set. */
+const reservedFlags = 0x3c;
 const filterIds = { x86: 0x04, lzma2: 0x21 } as const;
 const checkIds = { none: 0x00, crc32: 0x01 } as const;
 /** How long the check is that follows a block, by its kind. */
 const checkBytes: Readonly<Record<number, number>> = { [checkIds.none]: 0, [checkIds.crc32]: 4 };
+
+/** Each block costs a start of the library. xz makes one of a kernel, or one for each 24 MiB when it uses several threads. */
+const maxBlocks = 1024;
 
 interface Block {
   /** The LZMA2 chunks, end marker included. */
@@ -112,6 +117,7 @@ function parseStream(reader: ImageReader): Block[] {
     at = dataAt + roundUp4(chunks.packedBytes);
     const crc = flags[1] === checkIds.crc32 ? reader.u32(at, 'an xz check') : undefined;
     at += checkBytes[flags[1]];
+    if (blocks.length === maxBlocks) throw reader.error('corrupt: its xz payload has too many blocks');
     blocks.push({ ...header, lzma2, unpackedBytes: chunks.unpackedBytes, crc });
   }
   return blocks;
@@ -127,6 +133,7 @@ function parseBlockHeader(
     throw corrupt(reader.name);
   const fields = new ImageReader(header.subarray(0, bytes - 4), reader.name);
   const flags = fields.u8(1, 'the block flags');
+  if ((flags & reservedFlags) !== 0) throw corrupt(reader.name);
   let next = 2;
   // Packed and unpacked size, where given: the chunks say it too, and they are what gets unpacked.
   if (flags & 0x40) next = skipVariableLength(fields, next);
