@@ -358,6 +358,149 @@ test('addresses that contradict each other are refused', async () => {
   await refuses({ memorySize: 2 ** 40 }, /wants \d+ bytes of memory/);
 });
 
+test('an image may touch the borders of its address range, but not cross them', async () => {
+  const at = (virtBase: number, physical: number, more: Partial<ElfImageOptions> = {}) => ({
+    physical,
+    entry: virtBase + physical,
+    memorySize: 0x1000,
+    notes: withNotes(
+      { type: elfnote.XEN_ELFNOTE_VIRT_BASE, desc: virtBase },
+      { type: elfnote.XEN_ELFNOTE_PAE_MODE, desc: 'yes' },
+    ),
+    ...more,
+  });
+  const [low, high] = [2 ** 47 - 0x4000, -0x4000];
+  assert.equal((await load(at(low, 0x3000))).info.virtEnd, 2 ** 47);
+  await refuses(at(low, 0x3001), /not an address range of 64 bits/);
+  assert.equal((await load(at(high, 0x3000))).info.virtEnd, 0);
+  await refuses(at(high, 0x3001), /not an address range of 64 bits/);
+  const small = { width: 32 } as const;
+  assert.equal((await load(at(2 ** 32 - 0x4000, 0x3000, small))).info.virtEnd, 2 ** 32);
+  await refuses(at(2 ** 32 - 0x4000, 0x3001, small), /not an address range of 32 bits/);
+  assert.equal((await load(at(-(2 ** 47), 0))).info.virtStart, -(2 ** 47));
+  await refuses(at(-(2 ** 47) - 0x1000, 0), /not an address range of 64 bits/);
+  // What begins below VIRT_BASE would lie before the domain's memory.
+  await refuses(
+    { physical: -0x1000, virtual: 0, entry: 0x1000, notes: at(0x2000, 0).notes },
+    /below its VIRT_BASE/,
+  );
+});
+
+test('an entry may lie at either end of the image, and at neither side of it', async () => {
+  for (const entry of [0x1000, 0x1104]) assert.equal((await load({ entry })).info.entry, entry);
+  for (const entry of [0xfff, 0x1105]) await refuses({ entry }, /lies outside the image/);
+});
+
+test('the list of frames may lie anywhere but in the image', async () => {
+  const at = (desc: number) => ({ notes: withNotes({ type: elfnote.XEN_ELFNOTE_INIT_P2M, desc }) });
+  for (const place of [0, 0xfff, 0x1104, -(2 ** 47), 2 ** 47 - 1]) {
+    assert.equal((await load(at(place))).info.initP2m, place);
+  }
+  for (const place of [0x1000, 0x1103]) await refuses(at(place), /lies inside the image/);
+  for (const place of [-(2 ** 47) - 1, 2 ** 47]) await refuses(at(place), /is not an address of 64 bits/);
+});
+
+test('a kernel is known by the beginning of what it states, as later ones may add to it', async () => {
+  const note = (type: number, desc: string) => ({ type, desc });
+  await load({ notes: [note(5, 'xen-3.0-x86_64'), note(6, 'linux-2.6')] });
+  await load({ notes: [note(5, 'xen-3.0'), note(8, 'generic-2')] });
+  await refuses({ notes: [note(5, 'xen-3.1'), note(8, 'generic')] }, /made for "xen-3\.1"/);
+});
+
+test('a number in a note may have 1, 2, 4 or 8 bytes, and is 0 with any other length', async () => {
+  const entryOf = async (...desc: number[]) =>
+    (
+      await load({
+        physical: 0,
+        memorySize: 0x10000,
+        notes: withNotes({ type: elfnote.XEN_ELFNOTE_ENTRY, desc: Uint8Array.from(desc) }),
+      })
+    ).info.entry;
+  assert.equal(await entryOf(0x12), 0x12);
+  assert.equal(await entryOf(0x34, 0x12), 0x1234);
+  assert.equal(await entryOf(0x34, 0x12, 0, 0), 0x1234);
+  assert.equal(await entryOf(0x34, 0x12, 0, 0, 0, 0, 0, 0), 0x1234);
+  for (const bytes of [0, 3, 5, 16]) assert.equal(await entryOf(...new Array(bytes).fill(1)), 0, `${bytes}`);
+});
+
+test('a note that says no, or a feature set of a strange length, states nothing', async () => {
+  const { info } = await load({
+    notes: withNotes(
+      { type: elfnote.XEN_ELFNOTE_BSD_SYMTAB, desc: 'no' },
+      { type: elfnote.XEN_ELFNOTE_SUSPEND_CANCEL, desc: 0 },
+      { type: elfnote.XEN_ELFNOTE_MOD_START_PFN, desc: 0 },
+      { type: elfnote.XEN_ELFNOTE_PAE_MODE, desc: 'no' },
+      { type: elfnote.XEN_ELFNOTE_FEATURES, desc: 'writable_page_tables|dom0' },
+      { type: elfnote.XEN_ELFNOTE_SUPPORTED_FEATURES, desc: Uint8Array.of(4, 0, 0, 0x80) },
+      { type: elfnote.XEN_ELFNOTE_SUPPORTED_FEATURES, desc: Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff) },
+      { type: elfnote.XEN_ELFNOTE_SUPPORTED_FEATURES, desc: new Uint8Array() },
+    ),
+  });
+  const { bsdSymtab, suspendCancel, modStartPfn, pae, supportedFeatures } = info;
+  assert.deepEqual(
+    { bsdSymtab, suspendCancel, modStartPfn, pae },
+    {
+      bsdSymtab: false,
+      suspendCancel: false,
+      modStartPfn: false,
+      pae: 'no',
+    },
+  );
+  assert.equal(supportedFeatures, 0x8000_0805);
+});
+
+test('masks of page-table entries are of 32 bits in a kernel without PAE', async () => {
+  const desc = Uint8Array.of(1, 0, 0, 0, 2, 0, 0, 0);
+  const { info } = await load({ notes: withNotes({ type: elfnote.XEN_ELFNOTE_L1_MFN_VALID, desc }) });
+  assert.deepEqual(info.l1MfnValid, [{ maskLow: 1, maskHigh: 0, valueLow: 2, valueHigh: 0 }]);
+});
+
+test('notes end where their segment does, and one whose offset is zero has none', async () => {
+  const image = elfImage({ notes: withNotes({ type: elfnote.XEN_ELFNOTE_LOADER, desc: 'generic-2' }) });
+  const view = new DataView(image.buffer);
+  const noteHeader = 64 + 56;
+  view.setUint32(noteHeader + 32, view.getUint32(noteHeader + 32, true) - 28, true);
+  assert.equal((await loadKernelImage(image, 'kernel')).info.loader, 'generic');
+  view.setUint32(noteHeader + 8, 0, true);
+  await refuses(image, /no Xen ELF note/);
+});
+
+test('a segment without any permission is not loaded', async () => {
+  const image = elfImage();
+  new DataView(image.buffer).setUint32(64 + 4, 0x8, true);
+  await refuses(image, /nothing to load/);
+});
+
+test('header tables may have longer rows than needed, and no shorter ones', async () => {
+  const image = elfImage({ notesIn: 'section' });
+  const view = new DataView(image.buffer);
+  const rows = view.getUint16(60, true);
+  const sectionsAt = Number(view.getBigUint64(40, true));
+  const wide = concat([
+    image.slice(0, sectionsAt),
+    ...Array.from({ length: rows }, (_, i) =>
+      concat([image.slice(sectionsAt + i * 64, sectionsAt + i * 64 + 64), new Uint8Array(8)]),
+    ),
+  ]);
+  new DataView(wide.buffer).setUint16(58, 72, true);
+  assert.equal((await loadKernelImage(wide, 'kernel')).info.loader, 'generic');
+  view.setUint16(58, 63, true);
+  await refuses(image, /a section header has 63 bytes, expected 64/);
+});
+
+test('a bzImage of boot protocol 2.08 with any number of setup sectors is unpacked', async () => {
+  const image = elfImage();
+  const made = bzImage(withSize(storedLz4(image), image.length), 0x208);
+  const sectors = concat([made.slice(0, 1024), new Uint8Array(512 * 25), made.slice(1024)]);
+  sectors[0x1f1] += 25;
+  for (const file of [made, sectors]) {
+    assert.deepEqual(
+      (await loadKernelImage(file, 'kernel')).segments[0].bytes,
+      Uint8Array.of(15, 11, 15, 11),
+    );
+  }
+});
+
 test('a note L1_MFN_VALID may have some pairs, but not as many as the file is long', async () => {
   const pairs = (count: number) => ({
     type: elfnote.XEN_ELFNOTE_L1_MFN_VALID,
