@@ -210,6 +210,20 @@ test('with __xen_guest, physical addresses are virtual ones unless it says other
   assert.equal(segments[0].physical, 0x1000);
 });
 
+test('a __xen_guest string states features, versions and PAE, and what is unknown in it is passed over', async () => {
+  const guest = (more: string): ElfImageOptions => ({
+    width: 32,
+    notes: [],
+    guestInfo: `XEN_VER=xen-3.0,GUEST_OS=linux,GUEST_VER=2.6,toString=1,constructor,${more}`,
+  });
+  const { info } = await load(guest('PAE=yes,FEATURES=!writable_page_tables|pae_pgdir_above_4gb'));
+  const { pae, guestVersion, supportedFeatures, requiredFeatures } = info;
+  assert.deepEqual([pae, guestVersion, supportedFeatures, requiredFeatures], ['yes', '2.6', 0x11, 0x01]);
+  await refuses(guest('PAE=yes,FEATURES=!telepathy'), /requires the feature "telepathy"/);
+  await refuses(guest('PAE=no'), /32-bit kernel without PAE/);
+  await refuses(guest('x'.repeat(5000)), /its __xen_guest section does not end/);
+});
+
 test('numbers in a __xen_guest string are those of C', async () => {
   const at = (base: number, text: string): ElfImageOptions => ({
     physical: base + 0x1000,
@@ -293,6 +307,53 @@ test('a kernel that asks for its symbols gets them behind it, as a small ELF fil
     );
     assert.equal(symbolTable(file).addressOf('start'), 0x1004);
   }
+});
+
+test('the small file of symbols has nothing of the kernel but them', async () => {
+  for (const width of [32, 64] as const) {
+    const image = elfImage({
+      width,
+      notes: withNotes(
+        { type: elfnote.XEN_ELFNOTE_PAE_MODE, desc: 'yes' },
+        { type: elfnote.XEN_ELFNOTE_BSD_SYMTAB, desc: 'yes' },
+      ),
+      symbols: [{ name: 'start', address: 0x1004 }],
+    });
+    const { bytes } = (await loadKernelImage(image, 'kernel')).segments[1];
+    const view = new DataView(bytes.buffer, bytes.byteOffset + 4);
+    const word = (at: number) =>
+      width === 64 ? Number(view.getBigUint64(at, true)) : view.getUint32(at, true);
+    const [phoff, shoff, ehsize] = width === 64 ? [32, 40, 52] : [28, 32, 40];
+    assert.deepEqual([word(phoff), word(shoff)], [0, 64]);
+    const halves = Array.from({ length: 6 }, (_, i) => view.getUint16(ehsize + i * 2, true));
+    assert.deepEqual(halves, width === 64 ? [64, 0, 0, 64, 3, 0] : [52, 0, 0, 40, 3, 0]);
+  }
+});
+
+test('segments that are together, or reach, further than any kernel are refused', async () => {
+  const image = elfImage();
+  const header = image.slice(64, 64 + 56);
+  const notes = image.slice(64 + 56, 64 + 112);
+  /** The image with these segments: their addresses and sizes. */
+  const withSegments = (...segments: (readonly [number, number])[]) => {
+    const headers = segments.map(([address, size]) => {
+      const made = header.slice();
+      const view = new DataView(made.buffer);
+      view.setUint32(24, address, true);
+      view.setUint32(40, size, true);
+      return made;
+    });
+    const made = concat([image, ...headers, notes]);
+    const view = new DataView(made.buffer);
+    view.setUint32(32, image.length, true);
+    view.setUint16(56, segments.length + 1, true);
+    return made;
+  };
+  const half = 2 ** 29;
+  const loaded = await loadKernelImage(withSegments([0x1000, half], [0x1000 + half, half]), 'kernel');
+  assert.equal(loaded.segments.length, 2);
+  await refuses(withSegments([0x1000, half], [0x1000, half + 1]), /wants 1073741825 bytes of memory/);
+  await refuses(withSegments([0x1000, 0x1000], [0x1000 + 2 ** 30, 4]), /wants 1073741828 bytes of memory/);
 });
 
 test('an image without symbols has an empty table', async () => {

@@ -9,15 +9,24 @@ import { type SymbolTable, symbolTable } from './symbols.ts';
 
 const symbolBytes = 24;
 
-/** The symbols of a 64-bit file with nothing but functions at these addresses, all of one name, and `more` undefined ones. */
-function symbolsAt(addresses: readonly bigint[], name = 'name', more = 0): SymbolTable {
+/**
+ * The symbols of a 64-bit file with nothing but symbols at these addresses, all of one name, and `more` undefined ones. By
+ * `info` they are global functions, by `place` in the first section.
+ */
+function symbolsAt(
+  addresses: readonly bigint[],
+  name = 'name',
+  more = 0,
+  info = 0x12,
+  place = 1,
+): SymbolTable {
   const tableBytes = (addresses.length + more) * symbolBytes;
   const bytes = new Uint8Array(tableBytes + name.length + 1);
   const view = new DataView(bytes.buffer);
   for (const [index, address] of addresses.entries()) {
     const at = index * symbolBytes;
-    view.setUint8(at + 4, 0x12); // global function
-    view.setUint16(at + 6, 1, true);
+    view.setUint8(at + 4, info);
+    view.setUint16(at + 6, place, true);
     view.setBigUint64(at + 8, address, true);
   }
   bytes.set(new TextEncoder().encode(name), tableBytes);
@@ -52,4 +61,24 @@ test('a table whose names are longer together than any kernel has counts as abse
   const name = 'n'.repeat(4096);
   assert.equal(symbolsAt(addresses.slice(1), name).size, 2 ** 13);
   assert.equal(symbolsAt(addresses, name).size, 0);
+});
+
+test('only what has a name and stands at a place in the image is a symbol', () => {
+  const [nothing, object, func, section, file, tls] = [0, 1, 2, 3, 4, 6];
+  for (const kind of [nothing, object, func]) {
+    assert.equal(symbolsAt([0x1000n], 'name', 0, 0x10 | kind).size, 1, `${kind}`);
+  }
+  for (const kind of [section, file, tls]) {
+    assert.equal(symbolsAt([0x1000n], 'name', 0, 0x10 | kind).size, 0, `${kind}`);
+  }
+  const [absolute, common, undefinedPlace] = [0xfff1, 0xfff2, 0];
+  for (const place of [absolute, common, undefinedPlace, 0xff00]) {
+    assert.equal(symbolsAt([0x1000n], 'name', 0, 0x12, place).size, 0, `${place}`);
+  }
+  assert.equal(symbolsAt([0x1000n], 'name', 0, 0x12, 0xfeff).size, 1);
+  assert.equal(symbolsAt([0x1000n], '').size, 0);
+});
+
+test('of symbols of one name the first is found', () => {
+  assert.equal(symbolsAt([0x2000n, 0x1000n, 0x3000n]).addressOf('name'), 0x2000);
 });
