@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Elf } from './elf.ts';
 import { carriedTable, readKallsyms } from './kallsyms.ts';
-import type { NamedAddress } from './symbols.ts';
+import { type NamedAddress, symbolTable } from './symbols.ts';
 
 const BASE = -0x7f000000;
 const TWO_32 = 2 ** 32;
@@ -133,6 +134,17 @@ test('a table whose names are longer together than any kernel’s is none', () =
   const token = 'x'.repeat(40_000);
   assert.equal(readKallsyms(table(true, name(9), token))[20]?.name.length, 360_000);
   assert.deepEqual(readKallsyms(table(true, name(12_000), token)), []);
+});
+
+test('what a kernel carries names places in its own half, up to its last symbol', () => {
+  const symbols = symbolTable({ sections: [] } as unknown as Elf, [{ bytes: table(true) }]);
+  assert.equal(symbols.size, SYMBOLS.length);
+  assert.equal(symbols.addressOf('start_1'), 0x1000, 'an offset in the per-CPU area');
+  assert.equal(symbols.nearest(0x1001), undefined);
+  assert.deepEqual(symbols.nearest(BASE + 4 * 16 + 1), { name: 'start_4', offset: 1 });
+  const last = BASE + 699 * 16;
+  assert.deepEqual(symbols.nearest(last - 1), { name: 'start_698', offset: 15 });
+  assert.equal(symbols.nearest(last), undefined);
 });
 
 test('an image without a table has no symbols', () => {

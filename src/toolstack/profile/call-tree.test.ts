@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CallTree, type Frame, MOST_NODES, MOST_SAMPLES, stackOf } from './call-tree.ts';
+import { type CallNode, CallTree, type Frame, MOST_NODES, MOST_SAMPLES, stackOf } from './call-tree.ts';
 
 const frame = (name: string): Frame => ({ name, kernel: false });
 const stack = (...names: string[]): Frame[] => names.map(frame);
@@ -39,14 +39,27 @@ test('when there are too many samples, every second one goes and the interval do
   assert.equal(share, 0.5);
 });
 
-test('a guest cannot make the tree grow without end', () => {
+test('a guest cannot make the tree grow without end: a stack then ends where the tree does', () => {
   const tree = new CallTree(10);
-  let last = 0;
-  for (let i = 0; tree.samples.length < MOST_SAMPLES - 1 && i < MOST_NODES + 100; i++) {
-    tree.add(stack('process', `place ${i}`));
-    last = i;
+  const count = MOST_NODES / 2;
+  for (let i = 0; i < count; i++) tree.add(stack('process', `a${i}`, `b${i}`, `c${i}`));
+  assert.equal(tree.samples.length, count, 'no sample is lost');
+  const nodes = new Set<CallNode>();
+  for (const sample of tree.samples) {
+    for (let node: CallNode | undefined = sample; node !== undefined; node = node.parent) nodes.add(node);
   }
-  for (let i = 0; i < 100; i++) tree.add(stack('process', `later ${i}`, 'deeper'));
-  const names = new Set(tree.samples.map((node) => node.frame.name));
-  assert.ok(names.size <= MOST_NODES, `${names.size} after ${last}`);
+  assert.equal(nodes.size, MOST_NODES);
+  assert.equal(tree.samples[0]!.frame.name, 'c0');
+  assert.equal(tree.samples.at(-1)!.frame.name, 'process');
+  tree.add(stack('another process'));
+  assert.equal(tree.samples.at(-1)!.frame.name, 'process', 'there is no room for another root');
+});
+
+test('when samples go, the tree has room again', () => {
+  const tree = new CallTree(10);
+  for (let i = 0; i < MOST_SAMPLES; i++) tree.add(stack(`a${i}`));
+  assert.equal(tree.samples.length, MOST_SAMPLES / 2);
+  tree.add(stack('skipped'));
+  tree.add(stack('later'));
+  assert.equal(tree.samples.at(-1)!.frame.name, 'later');
 });

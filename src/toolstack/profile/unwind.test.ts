@@ -114,6 +114,54 @@ for (const { name, call, registers, interrupt } of GENERATIONS) {
     assert.equal(orc.caller(place(TEXT + 0x75, STACK), memory), undefined);
   });
 
+  test(`the caller's registers may be where others point, in ${name}`, async () => {
+    const memory = await stackOf([0, STACK + 40, 0, 0x777, TEXT + 1, 0]);
+    const from = (flags: number, at: Place, spOffset: number, bpOffset = 0) =>
+      tables([
+        { at: TEXT, spOffset, bpOffset, flags: flags | call },
+        { at: TEXT + 0x10, spOffset: 8, flags: SP | call },
+        { at: TEXT + 0x20, spOffset: 8, flags: SP | call },
+        { at: TEXT + 0x30, spOffset: 0, flags: SP | registers },
+        { at: TEXT + 0x40, spOffset: 8, flags: SP | interrupt },
+      ]).caller(at, memory);
+    const [spIndirect, bpIndirect, bpBased] = [9, 8, BP << 4];
+    const found = { rip: TEXT + 1, rsp: STACK + 40, exact: false, user: false };
+    assert.deepEqual(from(spIndirect, place(TEXT, STACK + 8, 5), 0), { ...found, rbp: 5 });
+    assert.equal(from(spIndirect, place(TEXT, STACK + 8, 5), -32), undefined, 'the same place again');
+    assert.deepEqual(from(bpIndirect, place(TEXT, STACK, STACK + 24), -16), { ...found, rbp: STACK + 24 });
+    const based = from(SP | bpBased, place(TEXT, STACK, STACK + 40), 40, -16);
+    assert.deepEqual(based, { ...found, rbp: 0x777 });
+    for (const [register, number] of [
+      [2, 2],
+      [3, 7],
+      [6, 10],
+      [7, 13],
+    ] as const) {
+      const at = { ...place(TEXT, STACK), register: (n: number) => (n === number ? STACK + 40 : 0) };
+      assert.deepEqual(from(register, at, 0), { ...found, rbp: 0 }, `${register}`);
+    }
+    assert.equal(from(15, place(TEXT, STACK), 0), undefined);
+  });
+
+  test(`a stack leads upwards, to another one, or to the user's, in ${name}`, async () => {
+    const leadsTo = async (rsp: number, cs: number) => {
+      const memory = await stackOf([0, TEXT, cs, 0x202, rsp, 0x123]);
+      return orc.caller(place(TEXT + 0x55, STACK, 0x77), memory);
+    };
+    const [kernel, user] = [0xe030, 0xe033];
+    assert.deepEqual(await leadsTo(STACK + 8, kernel), {
+      rip: TEXT,
+      rsp: STACK + 8,
+      rbp: 0x77,
+      exact: true,
+      user: false,
+    });
+    assert.equal(await leadsTo(STACK, kernel), undefined);
+    assert.equal(await leadsTo(STACK - 16383, kernel), undefined);
+    assert.equal((await leadsTo(STACK - 16384, kernel))?.rsp, STACK - 16384, 'another stack');
+    assert.equal((await leadsTo(STACK - 8, user))?.rsp, STACK - 8, "a user's stack");
+  });
+
   test(`stops where the tables of ${name} say so, and at stacks that lead nowhere`, async () => {
     const memory = await stackOf([TEXT, TEXT, TEXT]);
     assert.equal(orc.caller(place(TEXT + 0x35, STACK), memory), undefined);
@@ -141,6 +189,57 @@ test('frame pointers are followed while there is a call before the address they 
   const second = callerByFramePointer(first, memory)!;
   assert.equal(second.rip, CODE + 17);
   assert.equal(callerByFramePointer(second, memory), undefined, 'downwards');
+});
+
+test('a frame pointer of a user leads to no address of the kernel', async () => {
+  const m = await TestMachine.create();
+  m.mapNew(STACK, PAGE_RW);
+  m.mapNew(TEXT, PAGE_RW);
+  m.code(TEXT, '90 90 90 90 90 e8 00 00 00 00 90');
+  m.memory.write64(m.physical(STACK), STACK + 32, 0);
+  m.memory.write64(m.physical(STACK) + 8, (TEXT + 10) | 0, -1);
+  const memory = new QuietMemory(m.cpu);
+  const at = place(TEXT, STACK, STACK);
+  assert.equal(callerByFramePointer(at, memory)?.rip, TEXT + 10);
+  assert.equal(callerByFramePointer({ ...at, user: true }, memory), undefined);
+});
+
+test('a frame pointer leads no further than a large frame', async () => {
+  const memory = await stackOf([STACK + 32, CODE + 10]);
+  const at = (rsp: number): Place => ({ ...place(CODE, rsp, STACK), user: true });
+  assert.equal(callerByFramePointer(at(STACK - (1 << 20) + 8), memory)?.rip, CODE + 10);
+  assert.equal(callerByFramePointer(at(STACK - (1 << 20)), memory), undefined);
+});
+
+test('any length of a call stands before an address that is returned to', async () => {
+  const calls = [
+    'ff d0',
+    'ff 50 08',
+    'ff 54 24 08',
+    'ff 90 00 01 00 00',
+    '41 ff 94 24 00 01 00 00',
+    'e8 00 00 00 00',
+  ];
+  const others = ['ff c0', 'ff 60 08', 'eb 10', 'ff 20', 'e9 00 00 00 00'];
+  for (const [forms, isCall] of [
+    [calls, true],
+    [others, false],
+  ] as const) {
+    for (const form of forms) {
+      const m = await TestMachine.create();
+      m.mapNew(STACK, PAGE_RW);
+      m.mapNew(CODE, PAGE_RW);
+      m.code(CODE, `90 90 90 90 90 90 90 90 ${form} 90`);
+      const after = CODE + 8 + form.split(' ').length;
+      m.memory.write64(m.physical(STACK), STACK + 32, 0);
+      m.memory.write64(m.physical(STACK) + 8, after, 0);
+      const found = callerByFramePointer(
+        { ...place(CODE, STACK, STACK), user: true },
+        new QuietMemory(m.cpu),
+      );
+      assert.equal(found?.rip, isCall ? after : undefined, form);
+    }
+  }
 });
 
 test('a register that is no frame pointer leads nowhere', async () => {
