@@ -147,6 +147,41 @@ test('what a kernel carries names places in its own half, up to its last symbol'
   assert.equal(symbols.nearest(last), undefined);
 });
 
+test('offsets of which none is negative count from the base', () => {
+  const symbols = SYMBOLS.map(({ name }, i) => ({ name, address: i * 16 }));
+  const found = readKallsyms(table(false, symbols));
+  assert.deepEqual(
+    found,
+    symbols.map(({ name, address }) => ({ name, address: BASE + address })),
+  );
+});
+
+test('what fits almost is no table: too few symbols, another marker, a base that is none of a kernel', () => {
+  assert.equal(readKallsyms(table(false, SYMBOLS.slice(0, 512))).length, 512);
+  assert.deepEqual(readKallsyms(table(false, SYMBOLS.slice(0, 511))), []);
+  const changed = (offset: number, value: number) => {
+    const image = table(false);
+    new DataView(image.buffer).setUint32(offset, value, true);
+    return image;
+  };
+  const good = table(false);
+  const view = new DataView(good.buffer);
+  // A name takes three bytes and its digits.
+  const secondMarker = 10 * 4 + 90 * 5 + 156 * 6;
+  const marker = Array.from({ length: good.length / 4 }, (_, i) => i * 4).find(
+    (at) => view.getUint32(at, true) === secondMarker,
+  )!;
+  assert.deepEqual(readKallsyms(changed(marker, secondMarker)), SYMBOLS);
+  assert.deepEqual(readKallsyms(changed(marker, secondMarker + 1)), []);
+  assert.deepEqual(readKallsyms(changed(marker - 4, 1)), []);
+  const base = good.length - 16;
+  assert.equal(readKallsyms(changed(base, 0x8000_0000)).length, SYMBOLS.length);
+  assert.deepEqual(readKallsyms(changed(base, 0x8000_0800)), [], 'not a page');
+  assert.deepEqual(readKallsyms(changed(base + 4, 0)), [], 'the half of the user');
+  assert.equal(readKallsyms(changed(base + 4, 0xffff8000)).length, SYMBOLS.length);
+  assert.deepEqual(readKallsyms(changed(base + 4, 0xffff7fff)), [], 'no canonical address');
+});
+
 test('an image without a table has no symbols', () => {
   assert.deepEqual(readKallsyms(new Uint8Array(100_000)), []);
   assert.deepEqual(readKallsyms(new Uint8Array(100_000).fill(0x30)), []);
