@@ -97,6 +97,7 @@ test('a member whose path or data is as long as no archive can have it is refuse
   assert.throws(() => readCpio(withField(archive, namesize, 4097)), /a path of 4097 bytes at 0/);
   assert.throws(() => readCpio(withField(archive, namesize, 0)), /no path at 0/);
   assert.throws(() => readCpio(withField(archive, namesize, archive.length)), /no path at 0/);
+  assert.throws(() => readCpio(archive.subarray(0, 110 + 4095)), /no path at 0/);
   const dataAt = 110 + 4096 + 2;
   const rest = archive.length - dataAt;
   assert.throws(() => readCpio(withField(archive, filesize, rest + 1)), /"a+.*" does not end/);

@@ -523,6 +523,7 @@ test('notes end where their segment does, and one whose offset is zero has none'
   view.setUint32(noteHeader + 32, view.getUint32(noteHeader + 32, true) - 28, true);
   assert.equal((await loadKernelImage(image, 'kernel')).info.loader, 'generic');
   view.setUint32(noteHeader + 8, 0, true);
+  view.setUint32(noteHeader + 32, 0x7fff_ffff, true);
   await refuses(image, /no Xen ELF note/);
 });
 

@@ -12,6 +12,7 @@ import {
   lz4Stream,
   samplePayload,
   xzBlocksStream,
+  xzLongStream,
   xzPlainStream,
   xzStream,
   zstdStream,
@@ -134,6 +135,45 @@ test('an xz payload with a check of another kind is refused by its number', asyn
   );
 });
 
+test('chunks of LZMA2 may be of any kind that there is, and of no other', async () => {
+  const size = 0x220000;
+  assert.deepEqual(
+    await unpackPayload(withSize(xzLongStream, size), 'kernel'),
+    new Uint8Array(size).fill(0x41),
+  );
+  const header = plainHeader;
+  const stored = (control: number, text: string) => [control, 0, text.length - 1, ...latin1(text)];
+  const lzma2 = [...stored(1, 'ringone'), ...stored(2, 's'), 0];
+  assert.deepEqual(await unpackXzOf(8, { header, lzma2 }), latin1('ringones'));
+  for (const control of [3, 0x7f]) {
+    const changed = [...stored(1, 'ringone'), ...stored(control, 's'), 0];
+    await assert.rejects(unpackXzOf(8, { header, lzma2: changed }), imageError(/bad xz payload/));
+  }
+});
+
+test('a change in the header of an xz stream or block is seen by its CRC', async () => {
+  for (const [at, bit] of [
+    [6, 1],
+    [7, 1],
+    [8, 1],
+    [13, 0x40],
+    [15, 1],
+    [20, 1],
+  ] as const) {
+    const changed = xzLongStream.slice();
+    changed[at] ^= bit;
+    await assert.rejects(
+      unpackPayload(withSize(changed, 0x220000), 'kernel'),
+      imageError(/bad xz payload/),
+      `byte ${at}`,
+    );
+  }
+  const later = xzLongStream.slice();
+  later[6] = 1; // a version of the format that there is not
+  new DataView(later.buffer).setUint32(8, crc32(later.subarray(6, 8)), true);
+  await assert.rejects(unpackPayload(withSize(later, 0x220000), 'kernel'), imageError(/bad xz payload/));
+});
+
 test('a change that the CRC can see is seen', async () => {
   const changed = xzStream.slice();
   // The check of the only block stands before the index and the footer, which are 12 bytes each here.
@@ -167,6 +207,19 @@ test('a small payload that claims to be a gigabyte is refused before memory is t
       imageError(/claim to unpack to 1073741823 bytes/),
     );
   }
+});
+
+test('a payload that claims more than a gigabyte is refused, whatever its format could reach', async () => {
+  await assert.rejects(
+    unpackPayload(withSize(new Uint8Array([...xzStream, ...new Uint8Array(5000)]), 2 ** 30 + 1), 'kernel'),
+    imageError(/claim to unpack to 1073741825 bytes/),
+  );
+});
+
+test('a payload of gzip that unpacks to more than it claims is given up on the way', async () => {
+  const packed = new Uint8Array(gzipSync(new Uint8Array(2 ** 20)));
+  new DataView(packed.buffer).setUint32(packed.length - 4, 1000, true);
+  await assert.rejects(unpackPayload(packed, 'kernel'), imageError(/more than the 1000 bytes it claims/));
 });
 
 test('compressions that exist but are not supported are refused by name', async () => {
@@ -205,6 +258,40 @@ test('an LZ4 match that reaches before its block is refused', async () => {
   }
 });
 
+/** A legacy LZ4 frame of one block. */
+function lz4Of(size: number, ...block: number[]): Promise<Uint8Array> {
+  const length = Uint8Array.of(block.length, block.length >>> 8, block.length >>> 16, 0);
+  return unpackPayload(
+    withSize(concat([lz4Stream.subarray(0, 4), length, Uint8Array.from(block)]), size),
+    'kernel',
+  );
+}
+
+test('an LZ4 match may repeat what it produces, to the end of a block and no further', async () => {
+  const [a, b] = [0x41, 0x42];
+  const expected = Uint8Array.from({ length: 102 }, (_, i) => (i % 2 === 0 ? a : b));
+  assert.deepEqual(await lz4Of(102, 0x2f, a, b, 2, 0, 81, 0), expected);
+  /** One literal and a match of that one byte, together so long; nothing after it. */
+  const long = (length: number) => {
+    const more = length - 1 - 19;
+    return lz4Of(length, 0x1f, a, 1, 0, ...new Array(Math.floor(more / 255)).fill(255), more % 255, 0);
+  };
+  const longest = 8 << 20;
+  assert.deepEqual(await long(longest), new Uint8Array(longest).fill(a));
+  await assert.rejects(long(longest + 1), imageError(/bad LZ4 payload/));
+});
+
+test('an LZ4 sequence without a distance, or with more than there is room for, is refused', async () => {
+  for (const block of [
+    [0x10, 0x41, 0, 0, 0],
+    [0x10, 0x41, 1],
+    [0x1f, 0x41, 1, 0, 200, 0],
+    [0xf0, 30, ...new Array(45).fill(0x41)],
+  ]) {
+    await assert.rejects(lz4Of(5, ...block), imageError(/bad LZ4 payload/), `${block}`);
+  }
+});
+
 test('the CRC-32 of the standard check string is the standard value', () => {
   assert.equal(crc32(latin1('123456789')), 0xcbf43926);
   assert.equal(crc32(latin1('')), 0);
@@ -217,4 +304,13 @@ test('the x86 filter makes a near call relative again and leaves a far one alone
     code,
     Uint8Array.of(0x90, 0xe8, 0x00, 0x01, 0, 0, 0x90, 0xe8, 0x06, 0x01, 0, 0x12, 0x90, 0x90),
   );
+});
+
+test('the x86 filter sees a call that ends with its block, and none that does not fit', () => {
+  const whole = Uint8Array.of(0xe8, 0x05, 0, 0, 0);
+  decodeX86(whole);
+  assert.deepEqual(whole, Uint8Array.of(0xe8, 0, 0, 0, 0));
+  const cut = Uint8Array.of(0xe8, 0x05, 0, 0);
+  decodeX86(cut);
+  assert.deepEqual(cut, Uint8Array.of(0xe8, 0x05, 0, 0));
 });

@@ -104,6 +104,16 @@ export const xzBlocksStream = fromBase64(
   'KQCy+x0cPrQcT4SCFeCJiOsBAADLA1X4AAPJBcwI7gXMCLsEoAYAAOtFKdIj01RdBAAAAAABWVo=',
 );
 
+/** `xz --check=crc32 --lzma2=preset=9e,dict=4KiB` of 0x220000 times `A`: a chunk of 2 MiB, and one that goes on from there. */
+export const xzLongStream = fromBase64(
+  '/Td6WFoAAAFpIt42AgAhAQAAAAA3J5fW//8RAWxdACDv+7/+o7Fe5fg/sqomVfhocEFwFQ+N/R5MG4pCtxn0aRhxrmYjiopNL6MN2X+m44wjEV',
+  'PgWRjFdYrid/i2lH8MasDedElk4ulcU7IE2PdEDKtfDW1G6eXDdoi3llestk3haR1v+0uIEGxCy4g/XACP0E6vJiiUcR89jyThcJ6nI1/sKMuF',
+  '0ZWYin4qkfIndfcZwAaYTZj92K/VkA/EJVP49ZE2MQWlsO5vwXBNRwzRkRGqrWAdus6xJxhcWYbpZlJYvul2rFnk5VsFCPnH2q38+1IrdM0eWy',
+  'BC+d1TPfgpZAk7gMsqbN+1O/DEvS5fqg8+S2ZCkBMO/xCT+HF4WfgLzf+VKEYPqfx83vuaMC5WwI+F84OBwGXEJVP49ZE2MQWlsO5vwXBNRwzR',
+  'kRGqrWAdus6xJxhcWYbpZlJYvul2rFnk5VsFCPnH2q38+1IrdM0eWyBC+d1TPfgpZAk7gMsqbN+1O/DEvEgn5liCAO0AFwDsc1On/b6ufDEan7',
+  'eNMW5wnqcV8GgKAAAAAADaKjEqAAGhA4CAiAEo44TePjANiwIAAAAAAVla',
+);
+
 /** `zstd -19`. */
 export const zstdStream = fromBase64(
   'KLUv/WS4CtUlABqrABER4FkOFPQAAAAV2MLee+89GDLzAPoAFQFSp1Wms1yTPlE65TapjIfJP12Skg5ZkWXVUNp+0ZRwt1l95eHvdpFP',
