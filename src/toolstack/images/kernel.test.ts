@@ -214,7 +214,7 @@ test('a __xen_guest string states features, versions and PAE, and what is unknow
   const guest = (more: string): ElfImageOptions => ({
     width: 32,
     notes: [],
-    guestInfo: `XEN_VER=xen-3.0,GUEST_OS=linux,GUEST_VER=2.6,toString=1,constructor,${more}`,
+    guestInfo: `XEN_VER=xen-3.0,GUEST_OS=linux,GUEST_VER=2.6,__proto__=1,constructor,${more}`,
   });
   const { info } = await load(guest('PAE=yes,FEATURES=!writable_page_tables|pae_pgdir_above_4gb'));
   const { pae, guestVersion, supportedFeatures, requiredFeatures } = info;
