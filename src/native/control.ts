@@ -16,7 +16,7 @@ import {
   PAGING_PAE,
   PAGING_WRITE_PROTECT,
 } from '../machine/layout.ts';
-import { hasBreakpoints } from '../machine/x86/breakpoints.ts';
+import { setDebugRegister } from '../machine/x86/breakpoints.ts';
 import { VECTOR_DB, VECTOR_GP, VECTOR_UD } from '../machine/x86/registers.ts';
 import { CpuFault } from './fault.ts';
 import type { NativeVcpu } from './vcpu.ts';
@@ -182,13 +182,9 @@ export function readDebug(vcpu: NativeVcpu, register: number, into: { low: numbe
 /** Breakpoints of ports are never hit. */
 export function writeDebug(vcpu: NativeVcpu, register: number, low: number, high: number): void {
   const n = debugRegister(vcpu, register);
-  const at = CPU_DR + n * 8;
-  const { state } = vcpu;
   if (n >= 4 && high !== 0) throw new CpuFault(VECTOR_GP, 0);
-  const before = hasBreakpoints(state);
-  if (n < 4) state.set(at, low, high);
-  else if (n === 6) state.set(at, (low & DR6_WRITABLE) | DR6_INITIAL, 0);
-  else state.set(at, (low & DR7_WRITABLE) | DR7_ONE, 0);
-  // The processor's TLB knows no page that a breakpoint watches.
-  if (before || hasBreakpoints(state)) vcpu.domain.host.processor.invalidateAll();
+  let value = low;
+  if (n === 6) value = (low & DR6_WRITABLE) | DR6_INITIAL;
+  else if (n === 7) value = (low & DR7_WRITABLE) | DR7_ONE;
+  setDebugRegister(vcpu.state, n, value, high, vcpu.domain.host.processor);
 }

@@ -16,6 +16,7 @@
  */
 import { VMASST_TYPE_architectural_iopl, x86_64 as wide } from '../abi/xen/numbers/index.ts';
 import { vcpu_info } from '../abi/xen/structures/index.ts';
+import { CPU_DR } from '../machine/layout.ts';
 import { type Gva, PAGE_SIZE } from '../machine/memory.ts';
 import { formatGva } from '../machine/x86/guest-memory.ts';
 import {
@@ -32,6 +33,7 @@ import {
   RSP,
   SS,
   VECTOR_AC,
+  VECTOR_DB,
   VECTOR_DF,
   VECTOR_GP,
   VECTOR_NP,
@@ -65,6 +67,8 @@ const FRAME_BYTES_LIMIT = 64;
 /** Flags that a trap clears on the way in (Intel SDM 3A, 6.8), and AC, which a kernel does not expect. */
 const CLEARED_FLAGS = FLAG_AC | FLAG_VM | FLAG_RF | FLAG_NT | FLAG_TF;
 
+const DR6 = CPU_DR + 6 * 8;
+
 const SS_WORD = 6;
 const RSP_WORD = 5;
 const FLAGS_WORD = 4;
@@ -73,8 +77,8 @@ const RIP_WORD = 2;
 
 /**
  * Builds a frame and points the vCPU at `address` in its kernel. `error` is NO_ERROR_CODE or the error code to push;
- * `masksEvents` sets the event mask after saving it; `resume` is FLAG_RF for a fault, else 0. Crashes the domain where Xen does: no handler, or a stack that
- * cannot be written.
+ * `masksEvents` sets the event mask after saving it; `resume` is FLAG_RF for a fault, else 0. Crashes the domain where Xen
+ * does: no handler, or a stack that cannot be written.
  */
 export function bounce(vcpu: XenVcpu, address: Gva, error: number, masksEvents: boolean, resume = 0): void {
   const { state, domain } = vcpu;
@@ -159,6 +163,13 @@ export function injectException(vcpu: XenVcpu, vector: number, error: number, re
     return;
   }
   bounce(vcpu, traps.address[vector]!, code, traps.masksEvents(vector), resume);
+}
+
+/** Hands #DB to the guest's kernel, `conditions` being what DR6 shows in addition from now on. */
+export function injectDebug(vcpu: XenVcpu, conditions: number): void {
+  const { state } = vcpu;
+  state.set(DR6, state.low(DR6) | conditions, 0);
+  injectException(vcpu, VECTOR_DB, 0);
 }
 
 /** Hands a page fault to the guest's kernel: CR2 first, and the user bit as the guest counts modes. */

@@ -6,7 +6,7 @@
  */
 import { x86_64 as wide, XEN_EINVAL, XEN_ENODEV, XEN_EPERM } from '../abi/xen/numbers/index.ts';
 import { CPU_DR } from '../machine/layout.ts';
-import { hasBreakpoints } from '../machine/x86/breakpoints.ts';
+import { setDebugRegister } from '../machine/x86/breakpoints.ts';
 import type { XenVcpu } from './vcpu.ts';
 
 export const CR0_TS = 0x8;
@@ -61,8 +61,7 @@ export function writeDebugRegister(vcpu: XenVcpu, register: number, low: number,
   const { state } = vcpu;
   if (register >= 0 && register <= 3) {
     if (!breakpointOkay(low, high)) return -XEN_EPERM;
-    state.set(CPU_DR + register * 8, low, high);
-    if (hasBreakpoints(state)) forgetTranslations(vcpu);
+    setDebugRegister(state, register, low, high, vcpu.domain.host.processor);
     return 0;
   }
   if ((register === 4 || register === 5) && (vcpu.cr4 & CR4_DE) !== 0) return -XEN_ENODEV;
@@ -86,15 +85,8 @@ export function writeDebugRegister(vcpu: XenVcpu, register: number, low: number,
     value &= ~watched;
   }
   vcpu.dr7Emulated = watched;
-  const before = hasBreakpoints(state);
-  state.set(CPU_DR + 7 * 8, value, 0);
-  if (before || hasBreakpoints(state)) forgetTranslations(vcpu);
+  setDebugRegister(state, 7, value, 0, vcpu.domain.host.processor);
   return 0;
-}
-
-/** The processor's TLB knows no page that a breakpoint watches. */
-function forgetTranslations(vcpu: XenVcpu): void {
-  vcpu.domain.host.processor.invalidateAll();
 }
 
 /** Low half of a debug register as the guest reads it, or -1 if there is no such register (an unsigned result otherwise). */

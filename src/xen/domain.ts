@@ -6,6 +6,7 @@
  * and the emergency console.
  */
 
+import type { Abi } from '../abi/xen/layout.ts';
 import { Domain } from '../hypervisor/domain.ts';
 import type { Host } from '../hypervisor/host.ts';
 import type { Maddr } from '../machine/memory.ts';
@@ -61,6 +62,11 @@ export class XenDomain extends Domain {
     this.cpuid = options.cpuid ?? new CpuidPolicy({ frames: host.memory.frames });
     for (let id = 0; id < options.vcpus; id++) this.vcpus.push(new XenVcpu(this, id));
     host.addDomain(this);
+  }
+
+  /** Whose structures and hypercall arguments the guest's are. */
+  get abi(): Abi {
+    return this.is64 ? 'x64' : 'x32';
   }
 
   /** VM_ASSIST(): whether the guest has switched an assist on. */

@@ -9,7 +9,7 @@
  * (Xen 4.17, arch/x86/traps.c; arch/x86/x86_64/entry.S: lstar_enter, cstar_enter, sysenter_entry, int80_direct_trap.)
  */
 import { VMASST_TYPE_writable_pagetables, x86_64 as wide } from '../abi/xen/numbers/index.ts';
-import { CPU_DR, CPU_RIP, PF_FETCH, PF_PRESENT, PF_RESERVED, PF_WRITE } from '../machine/layout.ts';
+import { CPU_RIP, PF_FETCH, PF_PRESENT, PF_RESERVED, PF_WRITE } from '../machine/layout.ts';
 import { Exit } from '../machine/x86/exits.ts';
 import { formatGva } from '../machine/x86/guest-memory.ts';
 import {
@@ -31,6 +31,7 @@ import {
 } from '../machine/x86/registers.ts';
 import {
   bounce,
+  injectDebug,
   injectException,
   injectFault,
   injectInterrupt,
@@ -160,13 +161,10 @@ function handleException(vcpu: XenVcpu, vector: number, error: number): void {
       injectFault(vcpu, VECTOR_NM, 0);
       vcpu.taskSwitched = false;
       break;
-    case VECTOR_DB: {
+    case VECTOR_DB:
       // The exit's error word carries the conditions as DR6 shows them.
-      const at = CPU_DR + 6 * 8;
-      state.set(at, state.low(at) | error, 0);
-      injectException(vcpu, VECTOR_DB, 0);
+      injectDebug(vcpu, error);
       break;
-    }
     case VECTOR_DF:
       vcpu.crash(`double fault at RIP ${formatGva(state.rip)}`);
       break;

@@ -85,7 +85,7 @@ export class VcpuClock implements VcpuTime {
     const { vcpu } = this;
     if (vcpu.vcpuInfo === 0) return;
     const { memory } = vcpu.domain.host;
-    const at = vcpu.vcpuInfo + TIME_OFFSET[vcpu.domain.is64 ? 'x64' : 'x32'];
+    const at = vcpu.vcpuInfo + TIME_OFFSET[vcpu.domain.abi];
     const time = encodeTime(this.nowNs);
     // Odd while the rest changes: a reader that catches us halfway tries again.
     const odd = ((memory.read32(at + VERSION) + 1) | 1) >>> 0;
@@ -249,7 +249,7 @@ function encodeTime(nowNs: number): DataView {
 export function updateWallClock(domain: XenDomain): void {
   const { memory } = domain.host;
   const { sharedInfo, wallClockSeconds } = domain;
-  const { wc_version, wc_sec, wc_nsec } = shared_info[domain.is64 ? 'x64' : 'x32'].offset;
+  const { wc_version, wc_sec, wc_nsec } = shared_info[domain.abi].offset;
   const high = domain.is64 ? shared_info.x64.offset.wc_sec_hi : shared_info.x32.offset.arch_wc_sec_hi;
   const odd = (memory.read32(sharedInfo + wc_version) + 1) | 1;
   memory.write32(sharedInfo + wc_version, odd);

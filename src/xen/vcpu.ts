@@ -320,7 +320,7 @@ export class XenVcpu extends Vcpu {
   }
 
   private traceHypercall(number: number, args: HypercallArguments, result: number): void {
-    const abi = this.domain.is64 ? 'x64' : 'x32';
+    const { abi } = this.domain;
     const registers = Array.from({ length: TRACED_ARGUMENTS }, (_, i) => args.number(i));
     const taken = tracedArguments(number, registers, abi);
     const shown = result === NO_RESULT || result === CONTINUE ? undefined : result;
@@ -372,6 +372,6 @@ export class XenVcpu extends Vcpu {
 
   /** The last hypercalls, oldest first, for the crash report. */
   lastHypercalls(): HypercallRecord[] {
-    return this.trail.records(this.domain.is64 ? 'x64' : 'x32');
+    return this.trail.records(this.domain.abi);
   }
 }

@@ -50,8 +50,8 @@ import {
   SCRATCH,
   SCRATCH_LIMIT,
   TLB_ADDEND,
-  TLB_BANKS,
   TLB_BANK_SIZE,
+  TLB_BANKS,
   TLB_CODE,
   TLB_EMPTY,
   TLB_EXECUTE,
@@ -174,6 +174,10 @@ function codeLines(page: i32): i64 {
 
 // ------------------------------------------------------------------ breakpoints of data
 
+function hasBreakpoints(): bool {
+  return (load<i32>(CPU + CPU_DR, 7 * 8) & DR7_ENABLED) != 0;
+}
+
 /** Breakpoints of data that `size` bytes at `va` lie in, as DR6 shows them; those of reading are looked at for any access. */
 function watching(va: i64, size: i32, access: i32): i32 {
   const enabled = load<i32>(CPU + CPU_DR, 7 * 8);
@@ -193,7 +197,7 @@ function watching(va: i64, size: i32, access: i32): i32 {
 
 /** True if breakpoints keep the instruction from accessing `size` bytes at `va` now: that is noted like an exception. */
 function isHeldUp(va: i64, size: i32, access: i32): bool {
-  if ((load<i32>(CPU + CPU_DR, 7 * 8) & DR7_ENABLED) == 0) return false;
+  if (!hasBreakpoints()) return false;
   const met = watching(va, size, access);
   if (met == 0) return false;
   if (load<i32>(ENGINE_NOTES_BREAKPOINTS) == 0) {
@@ -206,8 +210,7 @@ function isHeldUp(va: i64, size: i32, access: i32): bool {
 
 /** True if a breakpoint watches data of a page. The TLB must not know it, for accesses that it knows are not looked at. */
 function isWatched(page: i64): bool {
-  if ((load<i32>(CPU + CPU_DR, 7 * 8) & DR7_ENABLED) == 0) return false;
-  return watching(page, 0x1000, WRITE) != 0;
+  return hasBreakpoints() && watching(page, 0x1000, WRITE) != 0;
 }
 
 // ------------------------------------------------------------------ the TLB
@@ -352,7 +355,7 @@ export function probeFetch(va: i64): i32 {
  */
 export function fetchPage(va: i64): i32 {
   // Pages with breakpoints of instructions get no execute tag; the engine knows which they are.
-  if ((load<i32>(CPU + CPU_DR, 7 * 8) & DR7_ENABLED) != 0) return 0;
+  if (hasBreakpoints()) return 0;
   const slot = load<i32>(CPU + CPU_CODE_SLOT);
   if (slot < 0) return 0;
   const host = fill(va, FETCH);

@@ -19,6 +19,19 @@ export function hasBreakpoints(state: VcpuState): boolean {
   return (state.low(DR7) & DR7_ENABLED) !== 0;
 }
 
+/** Loads debug register `n`. The TLB knows no page in which data is watched, so what it knows goes if that may change. */
+export function setDebugRegister(
+  state: VcpuState,
+  n: number,
+  low: number,
+  high: number,
+  tlb: { invalidateAll(): void },
+): void {
+  const before = hasBreakpoints(state);
+  state.set(CPU_DR + n * 8, low, high);
+  if (n !== 6 && (before || hasBreakpoints(state))) tlb.invalidateAll();
+}
+
 /** The breakpoints of instructions, by number, that DR7 enables and that `meets` says yes to, as DR6 shows them. */
 function instructionBreakpoints(state: VcpuState, meets: (low: number, high: number) => boolean): number {
   const dr7 = state.low(DR7);

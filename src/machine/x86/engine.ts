@@ -363,14 +363,12 @@ export class Engine implements Translator {
 
   /** Executes an instruction that generated code has left to TypeScript. Exit.Decode: done, it goes on at RIP. */
   private executeSystem(): Exit {
-    const { memory, cpu } = this;
+    const { cpu } = this;
     const { cpl } = cpu;
     const outcome = executeSystem(this);
     if (outcome === Exit.Exception) return this.exception();
     if (outcome !== Exit.Decode) return outcome;
-    const budgetWord = (CPU + CPU_BUDGET) >> 2;
-    memory.u32[budgetWord] = Math.max(0, memory.u32[budgetWord]! - 1);
-    this.countRetired();
+    this.retireSystem();
     if (cpu.cpl !== cpl) this.loadRoot(cpu.cr3);
     return this.interruptWindow() ? Exit.InterruptWindow : Exit.Decode;
   }
@@ -427,10 +425,8 @@ export class Engine implements Translator {
     const bank = this.banks.current;
     const outcome = executeSystem(this);
     if (outcome !== Exit.Decode) return -outcome;
-    const left = Math.max(0, u32[(CPU + CPU_BUDGET) >> 2]! - 1);
-    u32[(CPU + CPU_BUDGET) >> 2] = left;
     u32[(CPU + CPU_EXIT_RECORD) >> 2] = 0;
-    this.countRetired();
+    const left = this.retireSystem();
     if (this.banks.current !== bank || cpu.codeMode() !== this.fetch.mode) return 0;
     return this.needsCare() || u32[(CPU + CPU_CODE_CHANGED) >> 2] !== 0 ? 0 : left;
   }
@@ -486,15 +482,13 @@ export class Engine implements Translator {
    * yet: executes it. #DB behind it if it has met the breakpoint; Exit.Decode if nothing has come of it.
    */
   private executeWatched(): Exit {
-    const { memory, cpu, onExit } = this;
+    const { memory, cpu } = this;
     const budgetWord = (CPU + CPU_BUDGET) >> 2;
     const left = memory.u32[budgetWord]!;
     const before = cpu.retired;
     memory.u32[ENGINE_BREAKPOINTS_MET >> 2] = 0;
     memory.u32[ENGINE_NOTES_BREAKPOINTS >> 2] = 1;
-    this.onExit = undefined;
-    const exit = this.run(1);
-    this.onExit = onExit;
+    const exit = this.runOne();
     memory.u32[ENGINE_NOTES_BREAKPOINTS >> 2] = 0;
     if (cpu.retired === before) return exit;
     memory.u32[budgetWord] = left - 1;
@@ -523,10 +517,7 @@ export class Engine implements Translator {
     // The flag counts as it was before the instruction, which may push, load or clear it.
     this.stepping = true;
     const before = this.cpu.retired;
-    const { onExit } = this;
-    this.onExit = undefined;
-    const exit = this.run(1);
-    this.onExit = onExit;
+    const exit = this.runOne();
     this.stepping = false;
     if (this.cpu.retired === before) return exit;
     // An interrupt that waits comes behind the trap.
@@ -534,6 +525,24 @@ export class Engine implements Translator {
     // Behind the instruction, breakpoints that it has met are reported along with the step.
     const isTrap = exit === Exit.Exception && this.cpu.exitVector === VECTOR_DB;
     return isTrap ? this.raise(VECTOR_DB, this.cpu.exitError | DR6_STEP) : exit;
+  }
+
+  /** Executes one instruction; who called decides what comes of it. */
+  private runOne(): Exit {
+    const { onExit } = this;
+    this.onExit = undefined;
+    const exit = this.run(1);
+    this.onExit = onExit;
+    return exit;
+  }
+
+  /** An instruction that was left to TypeScript has been executed: returns what is left of the budget. */
+  private retireSystem(): number {
+    const { u32 } = this.memory;
+    const left = Math.max(0, u32[(CPU + CPU_BUDGET) >> 2]! - 1);
+    u32[(CPU + CPU_BUDGET) >> 2] = left;
+    this.countRetired();
+    return left;
   }
 
   /** An instruction executed outside generated code, here or by a hypervisor, retires. */

@@ -1,8 +1,8 @@
 /** What is left to do when Xen has emulated an instruction for the guest. */
-import { CPU_DR, CPU_FLAGS_OTHER } from '../../machine/layout.ts';
+import { CPU_FLAGS_OTHER } from '../../machine/layout.ts';
 import type { Gva } from '../../machine/memory.ts';
-import { DR6_STEP, FLAG_RF, FLAG_TF, VECTOR_DB } from '../../machine/x86/registers.ts';
-import { injectException } from '../bounce.ts';
+import { DR6_STEP, FLAG_RF, FLAG_TF } from '../../machine/x86/registers.ts';
+import { injectDebug } from '../bounce.ts';
 import type { XenVcpu } from '../vcpu.ts';
 
 /** Moves RIP behind the instruction; if the guest single-steps, it gets its trap. (`pv_emul_instruction_done`) */
@@ -16,7 +16,5 @@ export function retireInstruction(vcpu: XenVcpu, next: Gva): void {
 export function trapIfStepping(vcpu: XenVcpu): void {
   const { state } = vcpu;
   if ((state.low(CPU_FLAGS_OTHER) & FLAG_TF) === 0) return;
-  const dr6 = CPU_DR + 6 * 8;
-  state.set(dr6, state.low(dr6) | DR6_STEP, 0);
-  injectException(vcpu, VECTOR_DB, 0);
+  injectDebug(vcpu, DR6_STEP);
 }

@@ -103,7 +103,6 @@ export class TestWorld {
     });
     const frame = this.host.frames.tryAllocate();
     domain.sharedInfo = frame * PAGE_SIZE;
-    this.memory.zeroFrame(frame);
     const channelsOf = (id: number) =>
       (this.host.domains.get(id) as XenDomain | undefined)?.events as EventChannels | undefined;
     domain.events = new EventChannels(domain, this.memory, { channelsOf });

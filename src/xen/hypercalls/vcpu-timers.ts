@@ -113,7 +113,7 @@ export const commands: Readonly<Record<number, VcpuCommand>> = {
 function moveVcpuInfo(caller: XenVcpu, target: XenVcpu, mfn: number, offset: number): number {
   const { domain } = target;
   const { memory } = domain.host;
-  const { size, align } = vcpu_info[domain.is64 ? 'x64' : 'x32'];
+  const { size, align } = vcpu_info[domain.abi];
   if (offset > PAGE_SIZE - size || offset % align !== 0) return -XEN_ENXIO;
   if (target.vcpuInfoRegistered) return -XEN_EINVAL;
   // On oneself, or on one that does not run: nobody reads the old place meanwhile.
@@ -127,7 +127,7 @@ function moveVcpuInfo(caller: XenVcpu, target: XenVcpu, mfn: number, offset: num
   target.vcpuInfo = at;
   target.vcpuInfoRegistered = true;
   // An event may have been noted in the old place while this went on: call it pending everywhere.
-  const selector = at + vcpu_info[domain.is64 ? 'x64' : 'x32'].offset.evtchn_pending_sel;
+  const selector = at + vcpu_info[domain.abi].offset.evtchn_pending_sel;
   if (domain.is64) memory.write64(selector, -1, -1);
   else memory.write32(selector, -1);
   markEventsPending(memory, target);

@@ -139,7 +139,6 @@ export class XenWorld {
   /** A zeroed frame that the domain owns. */
   frame(): Mfn {
     const mfn = this.host.frames.tryAllocate();
-    this.memory.zeroFrame(mfn);
     this.mm?.owned.add(mfn);
     return mfn;
   }
