@@ -6,21 +6,20 @@
  *     0                 3 GiB            4 GiB
  *     | RAM up to here  | reserved       | the rest of RAM
  */
+import { XEN_HVM_MEMMAP_TYPE_RAM, XEN_HVM_MEMMAP_TYPE_RESERVED } from '../abi/xen/numbers/index.ts';
 import type { MemoryMapEntry } from '../xen/mm/memory-map.ts';
 
 const MIB = 2 ** 20;
 const DEVICES = 3 * 1024 * MIB;
 const ABOVE = 4 * 1024 * MIB;
-const RAM = 1;
-const RESERVED = 2;
 
 /** The map of a domain that may have `mib` MiB. */
 export function pcMemoryMap(mib: number): readonly MemoryMapEntry[] {
   const bytes = mib * MIB;
   const below = Math.min(bytes, DEVICES);
   return [
-    { start: 0, bytes: below, type: RAM },
-    { start: DEVICES, bytes: ABOVE - DEVICES, type: RESERVED },
-    { start: ABOVE, bytes: bytes - below, type: RAM },
+    { start: 0, bytes: below, type: XEN_HVM_MEMMAP_TYPE_RAM },
+    { start: DEVICES, bytes: ABOVE - DEVICES, type: XEN_HVM_MEMMAP_TYPE_RESERVED },
+    { start: ABOVE, bytes: bytes - below, type: XEN_HVM_MEMMAP_TYPE_RAM },
   ].filter((entry) => entry.bytes > 0);
 }

@@ -25,7 +25,10 @@ const LONGEST_TABLE = 32 * 1024 * 1024;
 const FEWEST_SYMBOLS = SYMBOLS_A_MARKER * 2;
 /** All tokens together are at most so long. */
 const LONGEST_TOKENS = 65536;
-/** So many steps are made to find tokens and names, and no more: a stock kernel takes half a million, an evil one could ask for any number. */
+/**
+ * So many steps are made to find tokens and names, and no more: a stock kernel takes half a million, an evil one could ask for
+ * any number.
+ */
 const MOST_STEPS = 2 ** 23;
 /** Names that are longer together are no kernel's: Linux's have some 6 MB, while a token repeated gives any length. */
 const MOST_NAME_CHARACTERS = 2 ** 25;
